@@ -1,0 +1,126 @@
+"""Where to read and write: free functions that turn keys, gates and past weights into weights over slots.
+
+Nothing here knows a memory. Every function takes one sequence and one time step; `jax.vmap` is the batch.
+
+Shape legend, used in the whole library:
+    B batch    T time    N slots    H heads    W width of a slot    K key size    V value size    D feature size
+
+`weights` are distributions over slots [H, N]; `strength` sharpens a softmax before it is taken; a `gate` is in 0..1.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Float
+
+from diffmem.base import Array
+
+# Squared norms get this much added: a slot may be all zero, and the gradient there must stay finite.
+NORM_EPSILON = 1e-8
+
+
+def tiny(x: Array) -> float:
+    """The smallest normal number of x's type: added before a logarithm, it changes no weight that matters."""
+    return float(jnp.finfo(x.dtype).tiny)
+
+
+def cosine(keys: Float[Array, "H W"], slots: Float[Array, "N W"], *, epsilon: str = "smooth") -> Float[Array, "H N"]:
+    """Cosine similarity of every key with every slot, safe where either is zero.
+
+    epsilon="smooth":   k.m / (sqrt(|k|^2 + 1e-8) sqrt(|m|^2 + 1e-8))     finite gradients everywhere; the default
+    epsilon="clamped":  k.m / (max(|k|, 1e-8) max(|m|, 1e-8)), each + 1e-16 first    as common PyTorch ports
+    epsilon="product":  k.m / (|k| |m| + 1e-8), no gradient at zero       as common TensorFlow ports
+
+    The choice shows only at slots of about the epsilon's size, such as a memory that starts at 1e-6.
+
+    Source: Graves et al. 2014, equation 6.
+    """
+    if epsilon == "clamped":
+        keys, slots = keys + 1e-16, slots + 1e-16
+    dots = jnp.einsum("hw,nw->hn", keys, slots)
+    squared_keys = jnp.sum(keys * keys, -1)[:, None]
+    squared_slots = jnp.sum(slots * slots, -1)
+    if epsilon == "smooth":
+        return dots * lax.rsqrt(squared_keys + NORM_EPSILON) * lax.rsqrt(squared_slots + NORM_EPSILON)
+    if epsilon == "clamped":
+        # The inner maximum keeps sqrt away from 0, where its gradient is infinite.
+        norms = [jnp.sqrt(jnp.maximum(squared, 1e-16)) for squared in (squared_keys, squared_slots)]
+        return dots / (norms[0] * norms[1])
+    if epsilon == "product":
+        return dots / (jnp.sqrt(squared_keys) * jnp.sqrt(squared_slots) + 1e-8)
+    raise ValueError(f"epsilon is {epsilon!r}; legal: 'smooth', 'clamped', 'product'")
+
+
+def content(
+    keys: Float[Array, "H W"], slots: Float[Array, "N W"], strength: Float[Array, "H"], *, epsilon: str = "smooth"
+) -> Float[Array, "H N"]:
+    """Looks slots up by content: w_c[n] = softmax_n(strength * cosine(key, slot_n)).
+
+    Args:
+        keys: what to look for.
+        slots: the memory.
+        strength: >= 0; 0 gives uniform weights, infinity would select the nearest slot.
+        epsilon: see `cosine`.
+
+    Returns:
+        Weights that sum to one over the slots.
+
+    Source: Graves et al. 2014, equation 5.
+    """
+    return jax.nn.softmax(strength[:, None] * cosine(keys, slots, epsilon=epsilon), axis=-1)
+
+
+def interpolate(
+    weights: Float[Array, "H N"], previous: Float[Array, "H N"], gate: Float[Array, "H"]
+) -> Float[Array, "H N"]:
+    """w_g = gate * weights + (1 - gate) * previous: gate 0 ignores the content, gate 1 forgets where the head was.
+
+    Source: Graves et al. 2014, equation 7.
+    """
+    gate = gate[:, None]
+    return gate * weights + (1 - gate) * previous
+
+
+def offsets(taps: int) -> range:
+    """The moves that a shift kernel of this many taps stands for, in the kernel's order: -r, .., 0, .., +r."""
+    return range(-(taps // 2), taps // 2 + 1)
+
+
+def shift(weights: Float[Array, "H N"], kernel: Float[Array, "H taps"]) -> Float[Array, "H N"]:
+    """Moves the focus along the slots, a circular convolution: w~[n] = sum_j kernel[j] weights[n - offset_j].
+
+    Args:
+        weights: where the head is.
+        kernel: a distribution over the moves -r, .., 0, .., +r in that order; an odd number of taps, at most N.
+            All mass on the last tap of three moves the focus to the next higher slot.
+
+    Raises:
+        ValueError: an even number of taps, or more taps than slots.
+
+    Source: Graves et al. 2014, equation 8.
+    """
+    taps, slots = kernel.shape[-1], weights.shape[-1]
+    if taps % 2 == 0 or taps > slots:
+        raise ValueError(
+            f"the shift kernel has {taps} taps over {slots} slots; legal: an odd number of at most {slots}"
+        )
+    moves = offsets(taps)
+    return sum(kernel[:, j : j + 1] * jnp.roll(weights, move, axis=-1) for j, move in enumerate(moves))
+
+
+def sharpen(weights: Float[Array, "H N"], gamma: Float[Array, "H"], *, epsilon: float = 0.0) -> Float[Array, "H N"]:
+    """w[n] = weights[n]^gamma / (sum_m weights[m]^gamma + epsilon), taken in logarithms.
+
+    In logarithms nothing overflows, nothing divides by zero and the gradient is finite for gamma >= 1, however large
+    gamma is and however many weights are exactly zero. The input need not sum to one; the output does.
+
+    An epsilon is only for parity with implementations that divide by sum + epsilon: there, flat weights and a large
+    gamma give an output that sums to less than one.
+
+    Source: Graves et al. 2014, equation 9.
+    """
+    logits = gamma[:, None] * jnp.log(weights + tiny(weights))
+    if epsilon:
+        powers = jnp.exp(logits)
+        return powers / (jnp.sum(powers, -1, keepdims=True) + epsilon)
+    return jax.nn.softmax(logits, axis=-1)

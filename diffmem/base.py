@@ -1,0 +1,176 @@
+"""The contract that every memory keeps, and the registry that finds memories by name.
+
+A memory is three nouns and three verbs. The nouns: a config (a frozen dataclass), params (a nested dict of arrays) and a
+state (a NamedTuple of arrays with fixed shapes). The verbs: `write`, `read` and `step`. All are pure functions of ONE
+sequence; `jax.vmap` is the batch.
+"""
+
+import dataclasses
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import jax
+
+Array = jax.Array
+Params = Any  # a nested dict of arrays; keys are words
+S = TypeVar("S")
+E = TypeVar("E")
+
+
+class Readout(NamedTuple):
+    """What a read returns.
+
+    Attributes:
+        value: [*read_shape], what was read.
+        weights: where it came from, a distribution over the slots for each head or hop (each memory documents its shape),
+            or None for a memory without slots.
+    """
+
+    value: Array
+    weights: Any = None
+
+
+class Memory(Protocol[S]):
+    """A memory of one sequence. Implementations are frozen, hashable dataclasses whose constructor validates.
+
+    Attributes:
+        input_size: length of the vectors that `write` and `step` take.
+        query_size: length of the vectors that `read` takes; 0 means that `read` ignores its query (pass None).
+        read_shape: shape of `Readout.value`.
+    """
+
+    input_size: int
+
+    @property
+    def query_size(self) -> int: ...
+
+    @property
+    def read_shape(self) -> tuple[int, ...]: ...
+
+    def init_params(self, key: Array) -> Params:
+        """Fresh parameters: a nested dict of arrays."""
+        ...
+
+    def init_state(self, params: Params) -> S:
+        """The state before the first step. It may be learned, so it takes the parameters."""
+        ...
+
+    def write(self, params: Params, state: S, x: Array) -> S:
+        """Stores x [input_size]."""
+        ...
+
+    def read(self, params: Params, state: S, query: Array | None) -> tuple[S, Readout]:
+        """Answers query [query_size]. Reading may move something, so it returns a state."""
+        ...
+
+    def step(self, params: Params, state: S, x: Array) -> tuple[S, Readout]:
+        """One time step in the published order of reading and writing; carry first, as `lax.scan` wants it."""
+        ...
+
+
+class ScanMemory(Memory[S], Protocol[S, E]):
+    """A memory whose writes can be folded in any grouping, so that a sequence can be written in parallel.
+
+    Laws: `combine` is associative, `write(s, x) == drop(combine(lift(s), element(x)))`, and
+    `step(s, x) == read(write(s, x), x)`.
+    """
+
+    def element(self, params: Params, x: Array) -> E:
+        """What writing x does to any state."""
+        ...
+
+    def combine(self, params: Params, a: E, b: E) -> E:
+        """First a, then b."""
+        ...
+
+    def lift(self, state: S) -> E:
+        """The element that leads from nothing to this state."""
+        ...
+
+    def drop(self, element: E) -> S:
+        """The state that a lifted element leads to."""
+        ...
+
+
+class Entry(NamedTuple):
+    """A registered memory: its class, the paper it comes from, and small settings at which it can be tested."""
+
+    cls: type
+    paper: str
+    small: Mapping[str, Any]
+
+
+_REGISTRY: dict[str, Entry] = {}
+
+
+def register(name: str, *, paper: str, small: Mapping[str, Any]) -> Callable[[type], type]:
+    """Class decorator that makes a memory known to `make`, and with it to the laws, the launchers and the benchmark.
+
+    Args:
+        name: what `make` calls it.
+        paper: authors, title and year.
+        small: settings of a small instance whose sizes are pairwise distinct: the laws are checked on it.
+
+    Raises:
+        ValueError: the name is taken by another class.
+    """
+
+    def add(cls: type) -> type:
+        taken = _REGISTRY.get(name)
+        if taken and taken.cls.__qualname__ != cls.__qualname__:
+            raise ValueError(f"memory name {name!r} is taken by {taken.cls.__qualname__}; choose another")
+        _REGISTRY[name] = Entry(cls, paper, dict(small))
+        return cls
+
+    return add
+
+
+def names() -> tuple[str, ...]:
+    """The names that `make` knows, sorted."""
+    return tuple(sorted(_REGISTRY))
+
+
+def entry(name: str) -> Entry:
+    """The registry's entry for a name.
+
+    Raises:
+        ValueError: no memory has this name; the message suggests the nearest.
+    """
+    if name not in _REGISTRY:
+        raise ValueError(f"unknown memory {name!r}{suggest(name, names())}")
+    return _REGISTRY[name]
+
+
+def make(name: str, **config) -> Any:
+    """Builds a memory by name: `make("ntm", input_size=100, slots=128)`.
+
+    Raises:
+        ValueError: unknown name or unknown field (with the nearest one suggested), or an illegal value.
+    """
+    cls = entry(name).cls
+    fields = [f.name for f in dataclasses.fields(cls) if f.init]
+    for field in config:
+        if field not in fields:
+            raise ValueError(f"{cls.__name__} has no field {field!r}{suggest(field, fields)}")
+    return cls(**config)
+
+
+def suggest(word: str, known) -> str:
+    """The end of an error message: the nearest known word, and all of them."""
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return (f"; did you mean {near[0]!r}?" if near else ";") + f" known: {', '.join(known)}"
+
+
+def check_counts(config, *, least: int = 1, **fields) -> None:
+    """Raises ValueError unless every field, given by name and value, is an int of at least `least`."""
+    for field, value in fields.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ValueError(f"{type(config).__name__}.{field} is {value!r}; it must be an integer >= {least}")
+
+
+def check_choice(config, field: str, legal) -> None:
+    """Raises ValueError unless the field holds one of the legal values."""
+    value = getattr(config, field)
+    if value not in legal:
+        raise ValueError(f"{type(config).__name__}.{field} is {value!r}; legal: {', '.join(map(repr, legal))}")

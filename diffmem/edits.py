@@ -1,0 +1,35 @@
+"""How a memory changes, given where: free functions from slots and weights to slots. Shapes as in `addressing`."""
+
+import jax.numpy as jnp
+from jaxtyping import Float
+
+from diffmem.base import Array
+
+
+def erase_add(
+    slots: Float[Array, "N W"], weights: Float[Array, "N"], erase: Float[Array, "W"], add: Float[Array, "W"]
+) -> Float[Array, "N W"]:
+    """Erases, then adds, at the weighted slots: m_n <- m_n * (1 - w_n erase) + w_n add.
+
+    Args:
+        slots: the memory before.
+        weights: how much each slot takes part, 0..1.
+        erase: how much of each component goes, 0..1.
+        add: what comes.
+
+    Source: Graves et al. 2014, equations 3 and 4.
+    """
+    return slots * (1 - jnp.outer(weights, erase)) + jnp.outer(weights, add)
+
+
+def outer(matrix: Float[Array, "K V"], key: Float[Array, "K"], value: Float[Array, "V"]) -> Float[Array, "K V"]:
+    """Associates key with value: A <- A + key value^T, so that key^T A returns |key|^2 value.
+
+    Source: the correlation-matrix memory of Kohonen 1972.
+    """
+    return matrix + jnp.outer(key, value)
+
+
+def decay(matrix: Float[Array, "*shape"], rate: Float[Array, ""]) -> Float[Array, "*shape"]:
+    """Forgets everything a little: A <- rate * A, with rate in 0..1."""
+    return rate * matrix

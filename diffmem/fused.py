@@ -1,0 +1,113 @@
+"""The NTM's two hot operations with hand-written backward passes.
+
+Why they exist: on a CPU the automatic backward pass of the addressing chain stores and re-reads about ten arrays of the
+memory's size at every step. Written by hand it needs the memory once, and the whole train step becomes several times
+faster (`python -m experiments.bench ntm` measures it against plain autodiff in the same run). Each function equals its
+readable counterpart in `addressing` and `edits`, in values and gradients, and the tests hold them to it.
+
+Slots are WIDTH-MAJOR here, [W, N]: the long axis lies contiguous, so that loops over the slots vectorise.
+
+These functions can be differentiated in reverse mode any number of times, but not in forward mode (`jax.jvp`).
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Float
+
+from diffmem import addressing
+from diffmem.addressing import NORM_EPSILON, interpolate, offsets, shift, tiny
+from diffmem.base import Array
+
+
+def _sum(x: Array) -> Array:
+    return jnp.sum(x, -1, keepdims=True)
+
+
+def _focus_forward(slots, previous, keys, strength, gate, kernel, gamma):
+    inverse_keys = lax.rsqrt(_sum(keys * keys) + NORM_EPSILON)
+    inverse_slots = lax.rsqrt(jnp.sum(slots * slots, 0) + NORM_EPSILON)
+    similarity = jnp.einsum("hw,wn->hn", keys, slots) * inverse_slots * inverse_keys
+    by_content = jax.nn.softmax(strength[:, None] * similarity, axis=-1)
+    shifted = shift(interpolate(by_content, previous, gate), kernel)
+    weights = addressing.sharpen(shifted, gamma)
+    saved = (slots, previous, keys, strength, gate, kernel, gamma)
+    return weights, (saved, inverse_keys, inverse_slots, similarity, by_content, shifted, weights)
+
+
+@jax.custom_vjp
+def focus(
+    slots: Float[Array, "W N"],
+    previous: Float[Array, "H N"],
+    keys: Float[Array, "H W"],
+    strength: Float[Array, "H"],
+    gate: Float[Array, "H"],
+    kernel: Float[Array, "H taps"],
+    gamma: Float[Array, "H"],
+) -> Float[Array, "H N"]:
+    """The NTM's whole addressing chain: content -> interpolate -> shift -> sharpen.
+
+    Equal to sharpen(shift(interpolate(content(keys, slots.T, strength), previous, gate), kernel), gamma).
+
+    Source: Graves et al. 2014, equations 5 to 9.
+    """
+    return _focus_forward(slots, previous, keys, strength, gate, kernel, gamma)[0]
+
+
+def _focus_backward(residuals, d_weights):
+    saved, inverse_keys, inverse_slots, similarity, by_content, shifted, weights = residuals
+    slots, previous, keys, strength, gate, kernel, gamma = saved
+    strength, gate, gamma = strength[:, None], gate[:, None], gamma[:, None]
+
+    # Sharpen: weights = softmax(gamma log(shifted)).
+    shifted = shifted + tiny(shifted)
+    d_logits = weights * (d_weights - _sum(weights * d_weights))
+    d_gamma = _sum(d_logits * jnp.log(shifted))
+    d_shifted = gamma * d_logits / shifted
+
+    # Shift: shifted = sum_j kernel_j roll(gated, move_j).
+    moves = offsets(kernel.shape[-1])
+    gated = gate * by_content + (1 - gate) * previous
+    d_kernel = jnp.concatenate([_sum(d_shifted * jnp.roll(gated, move, -1)) for move in moves], -1)
+    d_gated = sum(kernel[:, j : j + 1] * jnp.roll(d_shifted, -move, -1) for j, move in enumerate(moves))
+
+    # Interpolate.
+    d_gate = _sum(d_gated * (by_content - previous))
+    d_previous = (1 - gate) * d_gated
+    d_content = gate * d_gated
+
+    # Content: by_content = softmax(strength * similarity), similarity = dots * inverse_keys * inverse_slots.
+    d_logits = by_content * (d_content - _sum(by_content * d_content))
+    d_strength = _sum(d_logits * similarity)
+    d_similarity = strength * d_logits
+    d_dots = d_similarity * inverse_slots * inverse_keys
+    # The norms' share: d similarity / d slot_n = .. - similarity * slot_n / |slot_n|^2, and alike for the keys.
+    turn = d_similarity * similarity
+    d_slots = jnp.einsum("hw,hn->wn", keys, d_dots) - slots * (jnp.sum(turn, 0) * inverse_slots**2)
+    d_keys = jnp.einsum("hn,wn->hw", d_dots, slots) - keys * (_sum(turn) * inverse_keys**2)
+    return d_slots, d_previous, d_keys, d_strength[:, 0], d_gate[:, 0], d_kernel, d_gamma[:, 0]
+
+
+focus.defvjp(_focus_forward, _focus_backward)
+
+
+@jax.custom_vjp
+def erase_add(
+    slots: Float[Array, "W N"], weights: Float[Array, "N"], erase: Float[Array, "W"], add: Float[Array, "W"]
+) -> Float[Array, "W N"]:
+    """`edits.erase_add` for width-major slots: M <- M * (1 - erase w^T) + add w^T."""
+    return slots - slots * (erase[:, None] * weights) + add[:, None] * weights
+
+
+def _erase_add_backward(saved, d_slots):
+    slots, weights, erase, add = saved
+    overlap = slots * d_slots
+    return (
+        d_slots - d_slots * (erase[:, None] * weights),
+        add @ d_slots - erase @ overlap,
+        -(overlap @ weights),
+        d_slots @ weights,
+    )
+
+
+erase_add.defvjp(lambda *saved: (erase_add(*saved), saved), _erase_add_backward)

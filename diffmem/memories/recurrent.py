@@ -1,0 +1,144 @@
+"""The gated recurrent networks that every table needs as baselines, and that other memories use as controllers."""
+
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from diffmem import layers
+from diffmem.base import Array, Params, Readout, check_counts, register
+
+
+@dataclass(frozen=True)
+class _Recurrent:
+    """What LSTM and GRU share: a Flax cell, run through its pure `init` and `apply`."""
+
+    input_size: int
+    hidden_size: int = 100
+    learned_state: bool = False
+
+    State: ClassVar[type]
+    Cell: ClassVar[type]
+
+    def __post_init__(self):
+        check_counts(self, input_size=self.input_size, hidden_size=self.hidden_size)
+
+    @property
+    def query_size(self) -> int:
+        return 0
+
+    @property
+    def read_shape(self) -> tuple[int, ...]:
+        return (self.hidden_size,)
+
+    def _zeros(self, dtype=None):
+        return self.State(*(jnp.zeros(self.hidden_size, dtype) for _ in self.State._fields))
+
+    def _carry(self, state):
+        return tuple(state) if len(state) > 1 else state[0]
+
+    def init_params(self, key: Array) -> Params:
+        zeros = self._zeros()
+        params = dict(self.Cell(self.hidden_size).init(key, self._carry(zeros), jnp.zeros(self.input_size))["params"])
+        return {**params, "initial": zeros._asdict()} if self.learned_state else params
+
+    def init_state(self, params: Params):
+        return self.State(**params["initial"]) if self.learned_state else self._zeros(layers.dtype_of(params))
+
+    def write(self, params: Params, state, x: Array):
+        weights = {name: value for name, value in params.items() if name != "initial"}
+        carry, _ = layers.apply(self.Cell(self.hidden_size), weights, self._carry(state), x)
+        return self.State(*(carry if isinstance(carry, tuple) else (carry,)))
+
+    def read(self, params: Params, state, query: Array | None = None):
+        return state, Readout(state.hidden)
+
+    def step(self, params: Params, state, x: Array):
+        return self.read(params, self.write(params, state, x))
+
+
+class LSTMState(NamedTuple):
+    """cell [hidden_size] and hidden [hidden_size]."""
+
+    cell: Array
+    hidden: Array
+
+
+@register(
+    "lstm", paper="Hochreiter & Schmidhuber 1997, Long Short-Term Memory", small=dict(input_size=5, hidden_size=7)
+)
+@dataclass(frozen=True)
+class LSTM(_Recurrent):
+    """A long short-term memory layer, `flax.linen.OptimizedLSTMCell`, behind the contract.
+
+    i, f, o = sigmoid(W x + U h + b);  g = tanh(W x + U h + b);  c' = f * c + i * g;  h' = o * tanh(c')
+
+    Args:
+        input_size: length of x.
+        hidden_size: length of c and h.
+        learned_state: whether the initial c and h are parameters; zero otherwise.
+        forget_bias: initial bias of the forget gate.
+
+    `read` ignores its query and returns h; `Readout.weights` is None.
+
+    Example:
+        >>> import jax, diffmem
+        >>> lstm = diffmem.LSTM(input_size=3, hidden_size=5)
+        >>> params = lstm.init_params(jax.random.key(0))
+        >>> state, readout = lstm.step(params, lstm.init_state(params), jax.numpy.ones(3))
+        >>> readout.value.shape
+        (5,)
+
+    Source: Hochreiter & Schmidhuber 1997; forget gate of Gers et al. 2000.
+
+    Differences from the paper:
+        - no peepholes.
+    """
+
+    forget_bias: float = 1.0
+
+    State: ClassVar[type] = LSTMState
+    Cell: ClassVar[type] = nn.OptimizedLSTMCell
+
+    def init_params(self, key: Array) -> Params:
+        params = super().init_params(key)
+        return {**params, "hf": {**params["hf"], "bias": params["hf"]["bias"] + self.forget_bias}}
+
+
+class GRUState(NamedTuple):
+    """hidden [hidden_size]."""
+
+    hidden: Array
+
+
+@register("gru", paper="Cho et al. 2014, Learning Phrase Representations", small=dict(input_size=5, hidden_size=7))
+@dataclass(frozen=True)
+class GRU(_Recurrent):
+    """A gated recurrent unit layer, `flax.linen.GRUCell`, behind the contract.
+
+    r, z = sigmoid(W x + U h + b);  n = tanh(W x + b + r * (U h + b));  h' = (1 - z) * n + z * h
+
+    Args:
+        input_size: length of x.
+        hidden_size: length of h.
+        learned_state: whether the initial h is a parameter; zero otherwise.
+
+    `read` ignores its query and returns h; `Readout.weights` is None.
+
+    Example:
+        >>> import jax, diffmem
+        >>> gru = diffmem.GRU(input_size=3, hidden_size=5)
+        >>> params = gru.init_params(jax.random.key(0))
+        >>> state, readout = gru.step(params, gru.init_state(params), jax.numpy.ones(3))
+        >>> readout.value.shape
+        (5,)
+
+    Source: Cho et al. 2014, section 2.3.
+
+    Differences from the paper:
+        - the reset gate acts after the matrix product, and z keeps the old state, as in cuDNN, PyTorch and Flax.
+    """
+
+    State: ClassVar[type] = GRUState
+    Cell: ClassVar[type] = nn.GRUCell

@@ -1,0 +1,5 @@
+"""Models: memories with encoders and heads."""
+
+from diffmem.models.sequence import SequenceModel
+
+__all__ = ["SequenceModel"]

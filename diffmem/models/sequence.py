@@ -1,0 +1,66 @@
+"""From a sequence to a sequence: a memory and a linear output."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from diffmem import layers
+from diffmem.base import Array, Memory, Params, Readout, check_counts
+from diffmem.unroll import unroll
+
+
+@dataclass(frozen=True)
+class SequenceModel:
+    """A memory whose reads are mapped linearly to outputs, step by step: y_t = W [read_t] + b.
+
+    Args:
+        memory: any memory; for an NTM, one behind a controller.
+        output_size: length of y, logits for a binary target.
+        clip: if not None, outputs are clipped to +-clip.
+        remat: see `diffmem.unroll`.
+
+    Example:
+        >>> import jax, diffmem
+        >>> from diffmem.models import SequenceModel
+        >>> model = SequenceModel(diffmem.control(diffmem.NTM(input_size=100), input_size=9), output_size=8)
+        >>> params = model.init_params(jax.random.key(0))
+        >>> batch = jax.numpy.ones((16, 41, 9))
+        >>> jax.vmap(lambda xs: model(params, xs)[1])(batch).shape
+        (16, 41, 8)
+    """
+
+    memory: Memory
+    output_size: int
+    clip: float | None = None
+    remat: int = 0
+
+    def __post_init__(self):
+        check_counts(self, output_size=self.output_size)
+
+    def init_params(self, key: Array) -> Params:
+        """Parameters of the memory and of the output."""
+        memory, output = jax.random.split(key)
+        return {
+            "memory": self.memory.init_params(memory),
+            "output": layers.init_dense(output, layers.size_of(self.memory.read_shape), self.output_size),
+        }
+
+    def __call__(
+        self, params: Params, xs: Array, state: Any = None, starts: Array | None = None
+    ) -> tuple[Any, Array, Readout]:
+        """Runs one sequence.
+
+        Args:
+            params: from `init_params`.
+            xs: [T, input_size].
+            state: the memory's state before; None means the initial one.
+            starts: [T] bool, see `diffmem.unroll`.
+
+        Returns:
+            The final state, the outputs [T, output_size], and the memory's readouts [T, ...].
+        """
+        state, readout = unroll(self.memory, params["memory"], state, xs, starts=starts, remat=self.remat)
+        outputs = layers.dense(params["output"], readout.value.reshape(xs.shape[0], -1))
+        return state, outputs if self.clip is None else jnp.clip(outputs, -self.clip, self.clip), readout

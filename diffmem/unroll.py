@@ -1,0 +1,172 @@
+"""Running a memory over a sequence: sequentially, in parallel, with resets, with bounded backpropagation memory."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from diffmem.base import Array, Memory, Params, Readout, S
+
+METHODS = ("auto", "scan", "parallel")
+
+
+def unroll(
+    memory: Memory[S],
+    params: Params,
+    state: S | None,
+    xs: Array,
+    *,
+    starts: Array | None = None,
+    method: str = "auto",
+    remat: int = 0,
+) -> tuple[S, Readout]:
+    """Runs `memory.step` over a sequence.
+
+    Args:
+        memory: any memory.
+        params: its parameters.
+        state: the state before the first step; None means `memory.init_state(params)`.
+        xs: [T, input_size], one sequence. For a batch, wrap the call in `jax.vmap`.
+        starts: [T] bool, True where a new sequence begins: the state before that x is the initial one. Nothing crosses a
+            start, in value or in gradient, not even a NaN.
+        method: "scan", one step after another; "parallel", an associative scan, for a `ScanMemory`; "auto", parallel for
+            a `ScanMemory` on an accelerator and sequential otherwise (on a CPU the plain scan was measured to be faster).
+        remat: backpropagation stores one state every `remat` steps and recomputes the others, so that its memory grows
+            with T / remat instead of T. 0 stores every state. Sequential method only.
+
+    Returns:
+        The final state, and the readouts with a leading time axis: `value` [T, *read_shape].
+
+    Raises:
+        ValueError: a batch of sequences, a wrong width, starts of another shape, an unknown method, a parallel method for
+            a memory that has none, or a negative remat.
+
+    Example:
+        >>> import jax, diffmem
+        >>> memory = diffmem.make("gru", input_size=3, hidden_size=5)
+        >>> params = memory.init_params(jax.random.key(0))
+        >>> state, readout = diffmem.unroll(memory, params, None, jax.numpy.ones((7, 3)))
+        >>> readout.value.shape
+        (7, 5)
+    """
+    check_sequence(memory, xs)
+    if starts is not None and (starts.shape != xs.shape[:1] or starts.dtype != bool):
+        raise ValueError(
+            f"starts is {starts.dtype}{list(starts.shape)}; it must be bool[{xs.shape[0]}], one flag per x"
+        )
+    if method not in METHODS:
+        raise ValueError(f"method is {method!r}; legal: {', '.join(map(repr, METHODS))}")
+    if isinstance(remat, bool) or not isinstance(remat, int) or remat < 0:
+        raise ValueError(f"remat is {remat!r}; it must be an integer >= 0 (0 stores every state)")
+    scannable = hasattr(memory, "combine")
+    if method == "parallel" and not scannable:
+        raise ValueError(f"method is 'parallel', but {type(memory).__name__} is not a ScanMemory; use 'scan' or 'auto'")
+
+    initial = memory.init_state(params)
+    state = initial if state is None else state
+    on_accelerator = jax.default_backend() != "cpu"
+    if method == "parallel" or (method == "auto" and scannable and on_accelerator and not remat):
+        return _parallel(memory, params, state, xs, starts, initial)
+
+    def step(state, inputs):
+        x, start = inputs
+        if start is not None:
+            state = where(start, initial, state)
+        return memory.step(params, state, x)
+
+    return _chunked_scan(step, state, (xs, starts), xs.shape[0], remat)
+
+
+def store(memory: Memory[S], params: Params, state: S | None, xs: Array, *, mask: Array | None = None) -> S:
+    """Writes a whole sequence without reading: a story, a support set, a document.
+
+    Args:
+        memory: any memory.
+        params: its parameters.
+        state: the state before; None means the initial one.
+        xs: [T, input_size].
+        mask: [T] bool; where it is False the x is padding and the state stays as it is.
+
+    Returns:
+        The state after the last write.
+
+    Raises:
+        ValueError: a batch of sequences, a wrong width, or a mask of another shape.
+    """
+    check_sequence(memory, xs)
+    if mask is not None and (mask.shape != xs.shape[:1] or mask.dtype != bool):
+        raise ValueError(f"mask is {mask.dtype}{list(mask.shape)}; it must be bool[{xs.shape[0]}], one flag per x")
+    state = memory.init_state(params) if state is None else state
+
+    def write(state, inputs):
+        x, keep = inputs
+        written = memory.write(params, state, x)
+        return (written if keep is None else where(keep, written, state)), None
+
+    return lax.scan(write, state, (xs, mask))[0]
+
+
+def where(flag: Array, yes: Any, no: Any) -> Any:
+    """The tree `yes` if flag, else the tree `no`: a selection, so that what is not selected cannot leak, not even a NaN."""
+    return jax.tree.map(partial(jnp.where, flag), yes, no)
+
+
+def check_sequence(memory: Memory, xs: Array) -> None:
+    """Raises ValueError unless xs is [T, input_size] for this memory."""
+    if xs.ndim != 2:
+        hint = "xs is [B, T, D]; diffmem functions take one sequence, wrap the call in jax.vmap" if xs.ndim == 3 else ""
+        raise ValueError(
+            f"xs has shape {list(xs.shape)}; it must be [T, input_size={memory.input_size}]. {hint}".strip()
+        )
+    if xs.shape[1] != memory.input_size:
+        raise ValueError(
+            f"xs has width {xs.shape[1]} (shape {list(xs.shape)}), but {type(memory).__name__}.input_size is "
+            f"{memory.input_size}"
+        )
+
+
+def _chunked_scan(step, state, inputs, length, remat):
+    """`lax.scan` that, in the backward pass, recomputes each chunk of `remat` steps from the state at its start."""
+    if not remat:
+        return lax.scan(step, state, inputs)
+    chunks = length // remat
+    whole = chunks * remat
+    chunk = jax.checkpoint(partial(lax.scan, step), prevent_cse=False)
+    head = jax.tree.map(lambda a: a[:whole].reshape(chunks, remat, *a.shape[1:]), inputs)
+    state, outputs = lax.scan(chunk, state, head)
+    outputs = jax.tree.map(lambda a: a.reshape(whole, *a.shape[2:]), outputs)
+    if whole == length:
+        return state, outputs
+    state, rest = chunk(state, jax.tree.map(lambda a: a[whole:], inputs))
+    return state, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), outputs, rest)
+
+
+def _parallel(memory, params, state, xs, starts, initial):
+    """Folds all writes with an associative scan, then reads every state at once."""
+    elements = jax.vmap(partial(memory.element, params))(xs)
+    flags = jnp.zeros(xs.shape[0], bool) if starts is None else starts
+
+    def begin(flag, element, before):
+        """The element with the state before it folded in where a sequence begins."""
+        return where(flag, memory.combine(params, memory.lift(before), element), element)
+
+    if starts is not None:
+        elements = jax.vmap(begin, in_axes=(0, 0, None))(flags, elements, initial)
+    first = jax.tree.map(lambda a: a[0], elements)
+    first = where(flags[0], first, memory.combine(params, memory.lift(state), first))
+    elements = jax.tree.map(lambda all, one: all.at[0].set(one), elements, first)
+
+    def combine(a, b):
+        (flag_a, a), (flag_b, b) = a, b
+        if starts is None:
+            return flag_a, memory.combine(params, a, b)
+        # What lies before a start is replaced before it is combined, not only after: a NaN that is computed and then
+        # deselected still poisons the gradient.
+        return flag_a | flag_b, where(flag_b, b, memory.combine(params, where(flag_b, b, a), b))
+
+    _, folded = lax.associative_scan(jax.vmap(combine), (flags, elements))
+    states = jax.vmap(memory.drop)(folded)
+    states, readouts = jax.vmap(partial(memory.read, params))(states, xs)
+    return jax.tree.map(lambda a: a[-1], states), readouts

@@ -1,0 +1,1 @@
+"""Tests of diffmem; a package, so that `python -m tests.golden` runs."""

@@ -1,0 +1,97 @@
+"""Parity with golden vectors: numbers that independent implementations of the models produced.
+
+A golden file holds weights, inputs, outputs, states, the scalar loss = sum over cot.X of sum(cot.X * X), and its gradients.
+A converter maps the file's tensors to the library's parameters, runs the library and returns the file's outputs under
+their names. It is differentiated itself, so gradients come back in the file's own layout.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from tests.golden import ntm
+
+# "reference" of a file's configuration -> forward(config, tensors) -> outputs
+CONVERTERS: dict[str, Callable] = {**ntm.CONVERTERS}
+INPUTS = ("param.", "input.", "init.")
+OUTPUTS = ("out.", "trace.", "final.")
+# Relative to the largest number of the tensor, or to 1 where that is smaller.
+TOLERANCE = {"float64": {"value": 1e-9, "gradient": 1e-9}, "float32": {"value": 1e-5, "gradient": 1e-4}}
+
+
+class Comparison(NamedTuple):
+    """One tensor of a golden file: its name, the largest absolute and relative error, and the tolerance of the latter."""
+
+    name: str
+    absolute: float
+    relative: float
+    tolerance: float
+
+    @property
+    def passed(self) -> bool:
+        return self.relative <= self.tolerance  # False for NaN
+
+
+def default_root() -> Path:
+    """Where the golden files lie beside a checkout."""
+    return Path(__file__).parents[2] / ".." / "shared" / "golden"
+
+
+def compare(path: str | Path, dtype: str = "float64") -> Iterator[Comparison]:
+    """Compares every output, state, the loss and every gradient of a golden file.
+
+    Raises:
+        ValueError: no converter for the file's reference implementation, or the converter left out a tensor.
+    """
+    with np.load(path, allow_pickle=False) as archive:
+        tensors = {key: archive[key] for key in archive.files}
+    config = json.loads(str(tensors.pop("config")))
+    reference = config.get("reference")
+    if reference not in CONVERTERS:
+        raise ValueError(f"{path}: no converter for reference {reference!r}; known: {', '.join(CONVERTERS)}")
+    with jax.enable_x64(dtype == "float64"):
+        yield from _compare(path, config, tensors, CONVERTERS[reference], dtype)
+
+
+def _compare(path, config, tensors, forward, dtype):
+    kind = {key: value.dtype for key, value in tensors.items()}
+    cast = {k: jnp.asarray(v, dtype) if kind[k].kind == "f" else jnp.asarray(v) for k, v in tensors.items()}
+    inputs = {key: value for key, value in cast.items() if key.startswith(INPUTS)}
+    wanted = {key.removeprefix("grad.") for key in tensors if key.startswith("grad.")}
+    moving = {key: inputs.pop(key) for key in wanted}
+
+    def loss(moving):
+        outputs = forward(config, {**inputs, **moving})
+        cotangents = {key.removeprefix("cot."): value for key, value in cast.items() if key.startswith("cot.")}
+        return sum(jnp.sum(value * outputs[key]) for key, value in cotangents.items()), outputs
+
+    (value, outputs), gradients = jax.jit(jax.value_and_grad(loss, has_aux=True))(moving)
+    missing = {key for key in tensors if key.startswith(OUTPUTS)} - set(outputs)
+    if missing:
+        raise ValueError(f"{path}: the converter leaves out {', '.join(sorted(missing))}")
+    # In float32 the loss is a sum of many terms that cancel, so it is held to the size of the terms.
+    terms = sum(float(np.abs(tensors[f"cot.{k}"] * tensors[k]).sum()) for k in outputs if f"cot.{k}" in tensors)
+    for key in sorted(k for k in tensors if k.startswith(OUTPUTS)):
+        yield _comparison(key, outputs[key], tensors[key], TOLERANCE[dtype]["value"])
+    if "loss" in tensors:
+        yield _comparison("loss", value, tensors["loss"], TOLERANCE[dtype]["value"], scale=terms)
+    for key in sorted(wanted):
+        mask = tensors.get(f"gradmask.{key}", 1.0)
+        expected = tensors[f"grad.{key}"] * mask
+        scale = float(np.linalg.norm(expected))
+        yield _comparison(f"grad.{key}", gradients[key] * mask, expected, TOLERANCE[dtype]["gradient"], scale=scale)
+
+
+def _comparison(name, computed, expected, tolerance, scale=0.0) -> Comparison:
+    expected = np.asarray(expected, np.float64)
+    computed = np.asarray(computed, np.float64)
+    if computed.shape != expected.shape:
+        raise ValueError(f"{name} has shape {computed.shape}, the file has {expected.shape}")
+    absolute = float(np.max(np.abs(computed - expected), initial=0.0))
+    scale = max(1.0, scale, float(np.max(np.abs(expected), initial=0.0)))
+    return Comparison(name, absolute, absolute / scale, tolerance)
