@@ -1,0 +1,28 @@
+"""Tasks for memories: each draws batches of padded sequences and says what an answer costs."""
+
+from diffmem.tasks.algorithmic import AssociativeRecall, Copy, PrioritySort, RepeatCopy
+from diffmem.tasks.base import Batch, BitTask, Task, bits_per_sequence, sample_lengths, wrong_bits_per_sequence
+from diffmem.tasks.ngrams import NGrams
+
+TASKS = {
+    "copy": Copy,
+    "repeat_copy": RepeatCopy,
+    "associative_recall": AssociativeRecall,
+    "ngrams": NGrams,
+    "priority_sort": PrioritySort,
+}
+
+__all__ = [
+    "TASKS",
+    "AssociativeRecall",
+    "Batch",
+    "BitTask",
+    "Copy",
+    "NGrams",
+    "PrioritySort",
+    "RepeatCopy",
+    "Task",
+    "bits_per_sequence",
+    "sample_lengths",
+    "wrong_bits_per_sequence",
+]

@@ -1,0 +1,195 @@
+"""What a task is: batches of bit sequences with a mask, the cost in bits, and the checks every task shares.
+
+Shapes: B batch, T time (the padded length), D channels.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+
+class Batch(NamedTuple):
+    """Sequences of different lengths, padded to one shape: after its own end a sequence is zero and masked out.
+
+    inputs: [B, T, input_size] float32.
+    targets: [B, T, output_size] float32, each 0 or 1.
+    mask: [B, T] bool, True where the cost counts.
+    """
+
+    inputs: Array
+    targets: Array
+    mask: Array
+
+
+class Task(Protocol):
+    """A source of sequences and their cost; implementations are frozen, hashable dataclasses of static settings.
+
+    A task is drawn for a maximum length and trained on `lengths`. To evaluate on longer sequences, replace the maximum;
+    the training range stays: `dataclasses.replace(task, max_length=120)`.
+    """
+
+    lengths: tuple[int, int]  # shortest and longest trained length, both included
+
+    @property
+    def input_size(self) -> int: ...
+
+    @property
+    def output_size(self) -> int: ...
+
+    @property
+    def steps(self) -> int: ...  # T, whatever the length
+
+    def sample(self, key: Array, batch: int, length: Any) -> Batch: ...
+
+    def loss(self, logits: Array, batch: Batch) -> Array: ...
+
+    def metrics(self, logits: Array, batch: Batch) -> dict[str, Array]: ...
+
+
+class BitTask:
+    """What all tasks with bit targets share: a task only says what one sequence is.
+
+    A subclass is a frozen dataclass with the sizes of `Task`, `legal_lengths`, and `example(key, length)`: one sequence
+    as a `Batch` without the batch axis.
+    """
+
+    @property
+    def legal_lengths(self) -> tuple[int, int]:
+        """Shortest and longest length that `sample` accepts."""
+        raise NotImplementedError
+
+    def sample(self, key: Array, batch: int, length: Any) -> Batch:
+        """Draws `batch` sequences; shapes depend on the task alone, so that jit compiles once for all lengths.
+
+        Args:
+            key: PRNG key.
+            batch: number of sequences, static.
+            length: int, or integer array of shape [] or [batch]; may be traced.
+
+        Raises:
+            ValueError: a length that is not traced lies outside the legal range.
+        """
+        lengths = per_sequence("length", length, batch, *self.legal_lengths)
+        return draw(self, key, batch, lengths)
+
+    def loss(self, logits: Array, batch: Batch) -> Array:
+        """The mean over the batch of `bits_per_sequence`: a scalar to train on."""
+        return bits_per_sequence(logits, batch).mean()
+
+    def metrics(self, logits: Array, batch: Batch) -> dict[str, Array]:
+        """Scalars by name, each a mean over the batch."""
+        return {
+            "bits_per_sequence": bits_per_sequence(logits, batch).mean(),
+            "wrong_bits_per_sequence": wrong_bits_per_sequence(logits, batch).mean(),
+        }
+
+
+def bits_per_sequence(logits: Array, batch: Batch) -> Array:
+    """The cost of each sequence in bits: -sum log2 p(target) over the masked steps and all channels.
+
+    Args:
+        logits: [B, T, output_size]. Values at masked-out steps have no influence, not even NaN on the gradient.
+        batch: the sequences; its float32 targets make a bfloat16 model's cost float32.
+
+    Returns:
+        [B], float32 or wider.
+
+    Source: Graves et al. 2014, section 4: "bits per sequence" with a sigmoid output per channel.
+    """
+    check_logits(logits, batch)
+    logits = jnp.where(batch.mask[..., None], logits, 0.0)  # here: a NaN's gradient would pass the `where` below
+    nats = jax.nn.softplus((1 - 2 * batch.targets) * logits)  # -log p(target), exact near p = 1
+    return jnp.where(batch.mask[..., None], nats, 0.0).sum((1, 2)) / np.log(2)
+
+
+def wrong_bits_per_sequence(logits: Array, batch: Batch) -> Array:
+    """How many masked bits of each sequence fall on the wrong side of logit 0 (a logit of 0 says "0").
+
+    Args:
+        logits: [B, T, output_size].
+        batch: the sequences.
+
+    Returns:
+        [B], int32.
+    """
+    check_logits(logits, batch)
+    wrong = (logits > 0) != (batch.targets > 0.5)
+    return (wrong & batch.mask[..., None]).sum((1, 2), dtype=jnp.int32)
+
+
+def sample_lengths(task: Task, key: Array, batch: int) -> Array:
+    """Draws [batch] training lengths, int32, uniform over `task.lengths` with both ends included."""
+    return uniform_integers(key, batch, *task.lengths)
+
+
+# --- for writing a task -----------------------------------------------------------------------------------------------
+
+
+@partial(jax.jit, static_argnums=(0, 2))  # one compilation instead of dozens of small ones when called from a bare loop
+def draw(task: Any, key: Array, batch: int, *lengths: Array) -> Batch:
+    """`batch` examples of a task; `lengths` [batch] are what its `example` takes after the key."""
+    return jax.vmap(task.example)(jax.random.split(key, batch), *lengths)
+
+
+def random_bits(key: Array, shape: tuple[int, ...]) -> Array:
+    """Fair bits, float32."""
+    return jax.random.bernoulli(key, 0.5, shape).astype(jnp.float32)
+
+
+def uniform_integers(key: Array, batch: int, low: int, high: int) -> Array:
+    """[batch] integers, int32, uniform over low..high with both ends included."""
+    return jax.random.randint(key, (batch,), low, high + 1, dtype=jnp.int32)
+
+
+def select(values: Array, index: Array, where: Array) -> Array:
+    """values[index] at the steps in `where`, zero at the others.
+
+    Args:
+        values: [N, D].
+        index: [T] integers; those outside 0..N-1 must be outside `where` too.
+        where: [T] bool.
+
+    Returns:
+        [T, D].
+    """
+    return jnp.where(where[:, None], values[index], 0.0)
+
+
+def per_sequence(name: str, value: Any, batch: int, low: int, high: int) -> Array:
+    """An int or an array of shape [] or [batch] as [batch] int32, checked against low..high unless traced."""
+    if not jnp.issubdtype(jnp.result_type(value), jnp.integer):
+        raise ValueError(f"{name} is {value!r}; legal: integers from {low} to {high}")
+    if not isinstance(value, jax.core.Tracer) and np.any((np.asarray(value) < low) | (np.asarray(value) > high)):
+        raise ValueError(f"{name} is {value!r}; legal: {low} to {high} (the task's maximum can be replaced)")
+    if jnp.shape(value) not in ((), (batch,)):
+        raise ValueError(f"{name} has shape {jnp.shape(value)}; legal: () or ({batch},)")
+    return jnp.broadcast_to(jnp.asarray(value, jnp.int32), (batch,))
+
+
+def check_at_least(task: Any, **minimum: int) -> None:
+    """Raises ValueError unless each named field of `task` is an integer of at least its minimum."""
+    for field, low in minimum.items():
+        value = getattr(task, field)
+        if not isinstance(value, int) or value < low:
+            raise ValueError(f"{type(task).__name__}.{field} is {value!r}; legal: integers from {low}")
+
+
+def settle_range(task: Any, field: str, low: int, high: int, default: tuple[int, int] | None = None) -> None:
+    """Turns the field None into `default` (low..high), and raises ValueError unless it is a range within low..high."""
+    value = getattr(task, field)
+    pair = (default or (low, high)) if value is None else value
+    if not (isinstance(pair, (tuple, list)) and len(pair) == 2 and all(isinstance(end, int) for end in pair)):
+        raise ValueError(f"{type(task).__name__}.{field} is {value!r}; legal: a pair of integers")
+    if not low <= pair[0] <= pair[1] <= high:
+        raise ValueError(f"{type(task).__name__}.{field} is {value!r}; legal: {low} <= first <= last <= {high}")
+    object.__setattr__(task, field, tuple(pair))  # the one write to a frozen task, still inside its constructor
+
+
+def check_logits(logits: Array, batch: Batch) -> None:
+    """Raises ValueError where broadcasting would hide a missing axis."""
+    if logits.shape != batch.targets.shape:
+        raise ValueError(f"logits have shape {logits.shape}; legal: {batch.targets.shape}, the targets' [B, T, D]")

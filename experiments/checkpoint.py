@@ -1,0 +1,113 @@
+"""Orbax checkpoints that survive a kill at any moment, and committed weights as one NumPy file."""
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax import traverse_util
+
+class Checkpoints:
+    """The newest checkpoints of a run, written atomically: a folder is renamed into place once it is complete.
+
+    Args:
+        folder: where they go.
+        keep: how many of the newest stay; more than one, so that a damaged one costs little.
+    """
+
+    def __init__(self, folder: Path, keep: int = 3):
+        # Imported here: Orbax costs half a second that `--help` need not pay.
+        from orbax.checkpoint import v1
+
+        logging.getLogger("absl").setLevel(logging.ERROR)
+        self.folder = folder
+        self._checkpointer = v1.training.Checkpointer(
+            folder.resolve(),
+            save_decision_policy=v1.training.save_decision_policies.FixedIntervalPolicy(1),
+            preservation_policy=v1.training.preservation_policies.LatestN(keep),
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._checkpointer.close()
+
+    def steps(self) -> list[int]:
+        """The steps of the stored checkpoints, in order."""
+        return sorted(checkpoint.step for checkpoint in self._checkpointer.checkpoints)
+
+    def save(self, step: int, state: Any) -> None:
+        """Stores a tree of arrays."""
+        if step not in self.steps():
+            self._checkpointer.save_checkpointables(step, {"state": state})
+
+    def restore(self, step: int, like: Any) -> Any:
+        """The tree stored at a step, with the structure, types and shapes of `like`.
+
+        Raises:
+            ValueError: it holds arrays of other sizes; the message names the first.
+        """
+        stored = self._checkpointer.checkpointables_metadata(step).metadata["state"]
+        check_shapes(_named(stored), _named(like), f"checkpoint {self.folder / str(step)}")
+        abstract = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), like)
+        return self._checkpointer.load_checkpointables(step, {"state": abstract})["state"]
+
+    def restore_newest(self, like: Any) -> tuple[int, Any] | None:
+        """The newest checkpoint that can be read, or None; says which ones are damaged and falls back.
+
+        Raises:
+            ValueError: the newest readable one holds arrays of other sizes.
+        """
+        for step in reversed(self.steps()):
+            try:
+                return step, self.restore(step, like)
+            except WrongSizes:
+                raise
+            except Exception as error:  # whatever a damaged file makes the reader raise
+                reason = str(error.__cause__ or error).strip().split("\n")[0][:200]
+                print(f"checkpoint {self.folder / str(step)} is damaged ({reason}): trying the one before", file=sys.stderr)
+        return None
+
+    def discard_after(self, step: int) -> None:
+        """Removes the checkpoints after a step: the damaged ones, once an earlier one was taken."""
+        for later in [stored for stored in self.steps() if stored > step]:
+            self._checkpointer.delete(later)
+
+
+def save_weights(path: Path, params: Any, meta: dict) -> None:
+    """Writes parameters and a dictionary as one compressed .npz, arrays named by their path."""
+    flat = {key: np.asarray(value) for key, value in traverse_util.flatten_dict(params, sep="/").items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(path, meta=json.dumps(meta), **flat)
+
+
+def load_weights(path: Path) -> tuple[Any, dict]:
+    """What `save_weights` wrote."""
+    with np.load(path, allow_pickle=False) as archive:
+        flat = {key: archive[key] for key in archive.files}
+    meta = json.loads(str(flat.pop("meta")))
+    return traverse_util.unflatten_dict(flat, sep="/"), meta
+
+
+class WrongSizes(ValueError):
+    """Stored arrays do not fit the configuration."""
+
+
+def check_shapes(stored: dict[str, tuple], expected: dict[str, tuple], source: str) -> None:
+    """Raises WrongSizes naming the first array, by path, whose shape differs, that is missing, or that is too many."""
+    for name in sorted(stored.keys() | expected.keys()):
+        have, want = stored.get(name, "nothing"), expected.get(name, "nothing")
+        if have != want:
+            raise WrongSizes(f"{source} holds {have} for {name}, but this configuration needs {want}")
+
+
+def _named(tree: Any) -> dict[str, tuple]:
+    """Shapes by path."""
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="."): tuple(leaf.shape)
+        for path, leaf in jax.tree.leaves_with_path(tree)
+    }

@@ -1,0 +1,156 @@
+"""What a run is: one frozen dataclass, whose fields are the launchers' options."""
+
+import dataclasses
+import importlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar
+
+import optax
+
+import diffmem
+from diffmem.base import Memory, suggest
+from diffmem.models import SequenceModel
+
+TaskT = TypeVar("TaskT")
+MemoryT = TypeVar("MemoryT")
+CONFIGS = Path(__file__).parent / "configs"
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """How parameters move. "rmsprop" is the paper's: centred, with momentum."""
+
+    name: Literal["rmsprop", "adam"] = "rmsprop"
+    learning_rate: float = 1e-4
+    momentum: float = 0.9
+    """Of rmsprop, and adam's first moment."""
+    clip: float = 10.0
+    """Gradients are clipped to +-clip, element by element."""
+    warmup: int = 0
+    """Steps over which the learning rate rises from 0."""
+    cooldown: float = 0.0
+    """Last fraction of the steps, over which the learning rate falls to 0."""
+
+    def build(self, steps: int) -> optax.GradientTransformation:
+        """The optax transformation for a run of this many steps."""
+        schedule = self.learning_rate
+        if self.warmup or self.cooldown:
+            falling = max(int(self.cooldown * steps), 1)
+            pieces = [
+                optax.linear_schedule(0.0 if self.warmup else self.learning_rate, self.learning_rate, max(self.warmup, 1)),
+                optax.linear_schedule(self.learning_rate, 0.0 if self.cooldown else self.learning_rate, falling),
+            ]
+            schedule = optax.join_schedules(pieces, [steps - falling if self.cooldown else self.warmup])
+        if self.name == "rmsprop":
+            rule = optax.rmsprop(schedule, decay=0.95, eps=1e-4, centered=True, momentum=self.momentum)
+        else:
+            rule = optax.adam(schedule, b1=self.momentum)
+        return optax.chain(optax.clip(self.clip), rule)
+
+
+@dataclass(frozen=True)
+class Config(Generic[TaskT, MemoryT]):
+    """A run: a task, a memory, and how the one is trained on the other."""
+
+    task: TaskT
+    memory: MemoryT
+    controller: Literal["none", "lstm", "gru", "feedforward"] = "lstm"
+    """What drives the memory and sees what it read; as wide as the memory's input. "none": the memory stands alone."""
+    depth: int = 1
+    """Layers of the controller, or of a memory that stands alone."""
+    clip: float | None = None
+    """Outputs are clipped to +-clip."""
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    batch: int = 16
+    """Sequences per step."""
+    steps: int = 1000
+    """Parameter updates."""
+    seeds: int = 1
+    """Independent runs, trained side by side."""
+    seed: int = 0
+    """The first of them."""
+    log_every: int = 50
+    """Steps between two lines of metrics; the unit of one compiled call."""
+    checkpoint_every: int = 500
+    """Steps between checkpoints; a multiple of log_every."""
+    remat: int = 0
+    """Store one state every so many time steps in backpropagation, 0: all; see diffmem.unroll."""
+    lengths: tuple[str, ...] = ()
+    """Lengths to evaluate at the end, such as 20 or 1-20 for a range; none: the training range and its longest."""
+    sequences: int = 200
+    """Fresh sequences per length in that evaluation."""
+
+    def __post_init__(self):
+        for name in ("batch", "steps", "seeds", "log_every", "checkpoint_every", "sequences", "depth"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"Config.{name} is {value!r}; it must be an integer >= 1")
+        if self.checkpoint_every % self.log_every:
+            raise ValueError(
+                f"Config.checkpoint_every is {self.checkpoint_every}; it must be a multiple of log_every, {self.log_every}"
+            )
+
+    def model(self) -> SequenceModel:
+        """The memory, its controller and a linear output, in the task's sizes."""
+        return SequenceModel(self._memory(), self.task.output_size, clip=self.clip, remat=self.remat)
+
+    def _memory(self) -> Memory:
+        if self.controller != "none":
+            return diffmem.control(self.memory, self.task.input_size, self.controller, self.depth)
+        bottom = dataclasses.replace(self.memory, input_size=self.task.input_size)
+        if self.depth == 1:
+            return bottom
+        above = dataclasses.replace(self.memory, input_size=sum(bottom.read_shape))
+        return diffmem.Stack((bottom, *[above] * (self.depth - 1)))
+
+    def with_longest(self, length: int) -> "Config":
+        """The same run with a task that has room for sequences of this length."""
+        longest = "max_items" if hasattr(self.task, "max_items") else "max_length"
+        return dataclasses.replace(self, task=dataclasses.replace(self.task, **{longest: length}))
+
+    def to_json(self) -> dict[str, Any]:
+        """The config as plain numbers and strings."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+
+def known() -> list[str]:
+    """The names of the committed configs."""
+    return sorted(path.stem for path in CONFIGS.glob("*.py") if path.stem != "__init__")
+
+
+def load(name: str) -> Config:
+    """The config in `experiments/configs/<name>.py`.
+
+    Raises:
+        ValueError: there is none; the message suggests the nearest.
+    """
+    if name not in known():
+        raise ValueError(f"unknown config {name!r}{suggest(name, known())}")
+    return importlib.import_module(f"experiments.configs.{name}").config
+
+
+def from_json(name: str, stored: dict[str, Any]) -> Config:
+    """A config of this name with the stored values.
+
+    Raises:
+        ValueError: a stored field that this version does not have.
+    """
+
+    def rebuild(default, values):
+        fields = {f.name for f in dataclasses.fields(default)}
+        for key in values:
+            if key not in fields:
+                raise ValueError(f"stored {type(default).__name__} has the field {key!r}{suggest(key, fields)}")
+        changes = {}
+        for key, value in values.items():
+            old = getattr(default, key)
+            if dataclasses.is_dataclass(old):
+                value = rebuild(old, value)
+            elif isinstance(value, list):
+                value = tuple(value)
+            changes[key] = value
+        return dataclasses.replace(default, **changes)
+
+    return rebuild(load(name), stored)

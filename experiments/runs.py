@@ -1,0 +1,94 @@
+"""A run's folder: claiming it, keeping its metrics consistent, finding it again."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from experiments import config as configs
+from experiments.checkpoint import Checkpoints, load_weights
+from experiments.config import Config
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def claim(folder: Path, name: str, config: Config) -> None:
+    """Makes a run's folder, or checks that an existing one holds this very run.
+
+    Raises:
+        ValueError: the folder holds another run, or something that is no run.
+    """
+    path = folder / "config.json"
+    wanted = {"name": name, "config": config.to_json()}
+    if path.exists():
+        different = _differences(json.loads(path.read_text()), wanted)
+        if different:
+            raise ValueError(
+                f"{folder} holds another run, which differs in {'; '.join(different)}: "
+                "choose another --out, or remove the folder"
+            )
+    elif folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"{folder} is not empty and holds no run: choose another --out")
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / "config.json.tmp"
+        temporary.write_text(json.dumps(wanted, indent=1))
+        temporary.replace(path)
+
+
+def _differences(stored: Any, wanted: Any, prefix: str = "") -> list[str]:
+    if not isinstance(stored, dict) or not isinstance(wanted, dict):
+        return [] if stored == wanted else [f"{prefix} ({stored!r} there, {wanted!r} here)"]
+    return [
+        difference
+        for key in sorted(set(stored) | set(wanted))
+        for difference in _differences(stored.get(key), wanted.get(key), f"{prefix}.{key}" if prefix else key)
+    ]
+
+
+def keep_lines_up_to(metrics: Path, step: int) -> None:
+    """Drops what an interrupted run logged after its last checkpoint: those steps are run, and logged, again."""
+    if not metrics.exists():
+        return
+    kept = []
+    for line in metrics.read_text().splitlines():
+        try:
+            if json.loads(line)["step"] > step:
+                break
+        except ValueError:  # a line that a kill cut short
+            break
+        kept.append(line + "\n")
+    metrics.write_text("".join(kept))
+
+
+def find(run: str) -> tuple[str, Config, Any, str]:
+    """The config name, config and trained parameters (leading axis: seeds) of a run, and where they came from.
+
+    Args:
+        run: a run's folder, one checkpoint in it, or the name of a config whose weights are committed.
+
+    Raises:
+        ValueError: nothing of that kind, no checkpoint yet, or a checkpoint of other sizes.
+    """
+    from experiments.train import initial_state  # the structure that checkpoints are read into
+
+    path = Path(run)
+    weights = RESULTS / f"{run}.npz"
+    if not path.exists() and weights.exists():
+        params, meta = load_weights(weights)
+        return meta["name"], configs.from_json(meta["name"], meta["config"]), params, f"committed weights {weights.name}"
+    step = None
+    if path.name.isdigit() and path.parent.name == "checkpoints":
+        step, path = int(path.name), path.parent.parent
+    if not (path / "config.json").exists():
+        committed = sorted(p.stem for p in RESULTS.glob("*.npz"))
+        raise ValueError(f"{run!r} is no run: neither a folder with a config.json nor one of {', '.join(committed) or '-'}")
+    stored = json.loads((path / "config.json").read_text())
+    config = configs.from_json(stored["name"], stored["config"])
+    state = initial_state(config)
+    with Checkpoints(path / "checkpoints") as checkpoints:
+        if step is not None and step not in checkpoints.steps():
+            raise ValueError(f"{run!r} has no checkpoint {step}; stored: {', '.join(map(str, checkpoints.steps())) or 'none'}")
+        restored = (step, checkpoints.restore(step, state)) if step is not None else checkpoints.restore_newest(state)
+    if restored is None:
+        raise ValueError(f"{run!r} has no readable checkpoint yet")
+    return stored["name"], config, restored[1].params, f"{path} at step {restored[0]}"

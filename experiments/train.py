@@ -1,0 +1,193 @@
+"""Trains a config: `python -m experiments.train ntm_copy --seeds 3 --memory.slots 64 --out runs/small`.
+
+A run is one folder: config.json, metrics.jsonl, checkpoints/ and, at the end, evaluation.json and pictures. Started again,
+an interrupted run continues from its newest checkpoint and ends bit-identical to one that was never interrupted; a finished
+one prints its result again. DIFFMEM_LOG=tensorboard,wandb copies the metrics there.
+"""
+
+import dataclasses
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import tyro
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from tqdm import tqdm
+
+from diffmem.tasks import sample_lengths
+from experiments import config as configs
+from experiments import runs
+from experiments.checkpoint import Checkpoints
+from experiments.config import Config
+from experiments.log import writer
+from experiments.runtime import use_compilation_cache, use_cpu_cores
+
+
+class TrainState(NamedTuple):
+    """Everything that a run carries from step to step; every leaf but `step` has a leading axis of seeds."""
+
+    params: Any
+    optimizer: Any
+    key: jax.Array
+    step: jax.Array
+
+
+class Diverged(RuntimeError):
+    """The loss is no longer finite."""
+
+
+def initial_state(config: Config) -> TrainState:
+    """Fresh parameters and optimiser states, one of each per seed."""
+    model, optimizer = config.model(), config.optimizer.build(config.steps)
+    keys = jnp.stack([jax.random.key(config.seed + i) for i in range(config.seeds)])
+    init_keys, keys = jax.vmap(jax.random.split, out_axes=1)(keys)
+    params = jax.vmap(model.init_params)(init_keys)
+    return TrainState(params, jax.vmap(optimizer.init)(params), keys, jnp.int32(0))
+
+
+def make_update(config: Config):
+    """One update of one seed: parameters, optimiser state, key of this step -> the new ones, loss, gradients."""
+    task, model, optimizer = config.task, config.model(), config.optimizer.build(config.steps)
+
+    def update(params, optimizer_state, key):
+        length_key, sample_key = jax.random.split(key)
+        batch = task.sample(sample_key, config.batch, sample_lengths(task, length_key, config.batch))
+
+        def loss(params):
+            return task.loss(jax.vmap(lambda xs: model(params, xs)[1])(batch.inputs), batch)
+
+        value, gradients = jax.value_and_grad(loss)(params)
+        updates, optimizer_state = optimizer.update(gradients, optimizer_state, params)
+        return optax.apply_updates(params, updates), optimizer_state, value, gradients
+
+    return update
+
+
+def make_chunk(config: Config):
+    """`steps` updates of all seeds in one compiled call: state, steps -> state, losses [steps, seeds]."""
+    update = jax.vmap(make_update(config))
+
+    def body(state, _):
+        keys = jax.vmap(lambda key: jax.random.fold_in(key, state.step))(state.key)
+        params, optimizer, loss, _ = update(state.params, state.optimizer, keys)
+        return TrainState(params, optimizer, state.key, state.step + 1), loss
+
+    return jax.jit(lambda state, steps: jax.lax.scan(body, state, None, length=steps), static_argnums=1)
+
+
+def spread(state: TrainState) -> TrainState:
+    """Lays the seeds over the devices, as far as they divide evenly."""
+    seeds, devices = state.key.shape[0], jax.devices()
+    count = max(n for n in range(1, len(devices) + 1) if seeds % n == 0)
+    mesh = jax.make_mesh((count,), ("seeds",), axis_types=(AxisType.Auto,), devices=devices[:count])
+    by_seed, everywhere = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (("seeds",), ()))
+    return TrainState(*jax.device_put(state[:3], by_seed), jax.device_put(state.step, everywhere))
+
+
+def train(name: str, config: Config, folder: Path, *, progress: bool = True) -> TrainState:
+    """Trains from the newest checkpoint in the folder, or from scratch, to the config's last step.
+
+    Raises:
+        ValueError: the folder holds another run.
+        Diverged: a loss was not finite; the last good checkpoint is kept.
+    """
+    runs.claim(folder, name, config)
+    state, run_chunk = initial_state(config), make_chunk(config)
+    metrics = folder / "metrics.jsonl"
+    with Checkpoints(folder / "checkpoints") as checkpoints:
+        if restored := checkpoints.restore_newest(state):
+            state = restored[1]
+            checkpoints.discard_after(restored[0])
+        state = spread(state)
+        step = int(state.step)
+        runs.keep_lines_up_to(metrics, step)
+        bar = tqdm(total=config.steps, initial=step, unit="step", disable=not progress, smoothing=0.05)
+        started = time.perf_counter()
+        with bar, metrics.open("a") as log, writer(folder) as write:
+            while step < config.steps:
+                before = state
+                state, losses = run_chunk(state, min(config.log_every, config.steps - step))
+                losses = np.asarray(losses)
+                if not np.isfinite(losses).all():
+                    reason = explain(config, before, losses)
+                    raise Diverged(f"{reason}; the last good checkpoint is step {max(checkpoints.steps(), default=None)}")
+                step = int(state.step)
+                line = {"step": step, "sequences": step * config.batch, "loss": losses.mean(0).round(6).tolist()}
+                line["seconds"] = round(time.perf_counter() - started, 2)
+                print(json.dumps(line), file=log, flush=True)
+                write(line)
+                bar.update(len(losses))
+                bar.set_postfix(bits=f"{np.median(line['loss']):.3g}")
+                if step % config.checkpoint_every == 0 or step == config.steps:
+                    checkpoints.save(step, state)
+    return state
+
+
+def explain(config: Config, state: TrainState, losses: np.ndarray) -> str:
+    """Which step and which leaf went wrong first: the chunk is run again, step by step, from the state before it."""
+    bad = int(np.argmax(~np.isfinite(losses).all(1)))
+    seed = int(np.argmax(~np.isfinite(losses[bad])))
+    update, first = jax.jit(make_update(config)), int(state.step)
+    params, optimizer, key = jax.tree.map(lambda a: a[seed], (state.params, state.optimizer, state.key))
+    for step in range(first, first + bad + 1):
+        params, optimizer, _, gradients = update(params, optimizer, jax.random.fold_in(key, step))
+        for kind, tree in (("gradient", gradients), ("parameter", params)):
+            for path, leaf in jax.tree.leaves_with_path(tree):
+                if not bool(jnp.isfinite(leaf).all()):
+                    place = jax.tree_util.keystr(path, simple=True, separator=".")
+                    return f"non-finite loss at step {first + bad + 1}, seed {config.seed + seed}: the first bad leaf is the {kind} {place}, in step {step + 1}"
+    return f"non-finite loss at step {first + bad + 1}, seed {config.seed + seed}, with finite gradients and parameters"
+
+
+def parse(arguments: list[str]) -> tuple[str, Config, Path, bool]:
+    """The config's name, the config with the command line's changes, the run's folder, whether to evaluate at the end."""
+    name = arguments[0] if arguments and not arguments[0].startswith("-") else None
+    if name is None:
+        print(f"usage: python -m experiments.train CONFIG [OPTIONS]\n\n{__doc__}")
+        print("Options are the config's own: python -m experiments.train CONFIG --help\n\nConfigs:")
+        for known in configs.known():
+            configs.load(known)
+            print(f"  {known:24s} {sys.modules[f'experiments.configs.{known}'].__doc__.strip().splitlines()[0]}")
+        raise SystemExit(0 if arguments[:1] in (["-h"], ["--help"]) else 2)
+    default = configs.load(name)
+    concrete = Config[type(default.task), type(default.memory)]
+    options = dataclasses.make_dataclass(
+        "Options",
+        [
+            ("run", Annotated[concrete, tyro.conf.arg(name="")], dataclasses.field(default=default)),
+            ("out", Annotated[Path, tyro.conf.arg(help="The run's folder.")], Path("runs") / name),
+            ("evaluate", Annotated[bool, tyro.conf.arg(help="Evaluate and draw at the end.")], True),
+        ],
+    )
+    chosen = tyro.cli(
+        options,
+        args=arguments[1:],
+        prog=f"python -m experiments.train {name}",
+        description=sys.modules[f"experiments.configs.{name}"].__doc__,
+    )
+    return name, chosen.run, chosen.out, chosen.evaluate
+
+
+def main(arguments: list[str]) -> None:
+    """Trains, then evaluates and draws."""
+    name, config, folder, evaluate = parse(arguments)
+    use_cpu_cores(config.seeds)
+    use_compilation_cache()
+    train(name, config, folder)
+    if evaluate:
+        from experiments import evaluate as evaluation
+
+        evaluation.main([str(folder), "--json", str(folder / "evaluation.json"), "--pictures", str(folder)])
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except (ValueError, Diverged) as error:
+        raise SystemExit(f"error: {error}") from None

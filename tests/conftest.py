@@ -1,0 +1,39 @@
+"""Settings that must be made before JAX and diffmem are imported, and the `--slow` option."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Compiling dominates the tests' time, and every run compiles the same things.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".jax_cache"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+# Nothing is promoted by accident: a float64 that slips into a bfloat16 memory is an error here.
+os.environ.setdefault("JAX_NUMPY_DTYPE_PROMOTION", "strict")
+
+import jax
+import pytest
+from jaxtyping import install_import_hook
+
+# The shape annotations of the free functions are checked in every call that a test makes.
+install_import_hook(["diffmem.addressing", "diffmem.edits", "diffmem.fused"], "beartype.beartype")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="also run the tests marked slow")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--slow") or "slow" in config.getoption("-m"):
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    items[:] = [item for item in items if not item.get_closest_marker("slow")]
+    config.hook.pytest_deselected(items=slow)
+
+
+@pytest.fixture(scope="module")
+def quick_compile():
+    """Turns off most of XLA's optimisations: programs that run once on tiny arrays compile about twice as fast."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
