@@ -70,9 +70,7 @@ def content(
     return jax.nn.softmax(strength[:, None] * cosine(keys, slots, epsilon=epsilon), axis=-1)
 
 
-def interpolate(
-    weights: Float[Array, "H N"], previous: Float[Array, "H N"], gate: Float[Array, "H"]
-) -> Float[Array, "H N"]:
+def interpolate(weights: Float[Array, "H N"], previous: Float[Array, "H N"], gate: Float[Array, "H"]) -> Float[Array, "H N"]:
     """w_g = gate * weights + (1 - gate) * previous: gate 0 ignores the content, gate 1 forgets where the head was.
 
     Source: Graves et al. 2014, equation 7.
@@ -101,9 +99,7 @@ def shift(weights: Float[Array, "H N"], kernel: Float[Array, "H taps"]) -> Float
     """
     taps, slots = kernel.shape[-1], weights.shape[-1]
     if taps % 2 == 0 or taps > slots:
-        raise ValueError(
-            f"the shift kernel has {taps} taps over {slots} slots; legal: an odd number of at most {slots}"
-        )
+        raise ValueError(f"the shift kernel has {taps} taps over {slots} slots; legal: an odd number of at most {slots}")
     moves = offsets(taps)
     return sum(kernel[:, j : j + 1] * jnp.roll(weights, move, axis=-1) for j, move in enumerate(moves))
 

@@ -25,7 +25,7 @@ def init_dense(key: Array, inputs: int, outputs: int) -> Params:
 
 
 def dense(params: Params, x: Array) -> Array:
-    """x @ kernel + bias, by `flax.linen.Dense`."""
+    """The affine map x @ kernel + bias, by `flax.linen.Dense`."""
     return apply(nn.Dense(params["kernel"].shape[-1]), params, x)
 
 

@@ -53,9 +53,7 @@ def unroll(
     """
     check_sequence(memory, xs)
     if starts is not None and (starts.shape != xs.shape[:1] or starts.dtype != bool):
-        raise ValueError(
-            f"starts is {starts.dtype}{list(starts.shape)}; it must be bool[{xs.shape[0]}], one flag per x"
-        )
+        raise ValueError(f"starts is {starts.dtype}{list(starts.shape)}; it must be bool[{xs.shape[0]}], one flag per x")
     if method not in METHODS:
         raise ValueError(f"method is {method!r}; legal: {', '.join(map(repr, METHODS))}")
     if isinstance(remat, bool) or not isinstance(remat, int) or remat < 0:
@@ -117,9 +115,7 @@ def check_sequence(memory: Memory, xs: Array) -> None:
     """Raises ValueError unless xs is [T, input_size] for this memory."""
     if xs.ndim != 2:
         hint = "xs is [B, T, D]; diffmem functions take one sequence, wrap the call in jax.vmap" if xs.ndim == 3 else ""
-        raise ValueError(
-            f"xs has shape {list(xs.shape)}; it must be [T, input_size={memory.input_size}]. {hint}".strip()
-        )
+        raise ValueError(f"xs has shape {list(xs.shape)}; it must be [T, input_size={memory.input_size}]. {hint}".strip())
     if xs.shape[1] != memory.input_size:
         raise ValueError(
             f"xs has width {xs.shape[1]} (shape {list(xs.shape)}), but {type(memory).__name__}.input_size is "

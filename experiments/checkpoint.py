@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from flax import traverse_util
 
+
 class Checkpoints:
     """The newest checkpoints of a run, written atomically: a folder is renamed into place once it is complete.
 
@@ -69,7 +70,10 @@ class Checkpoints:
                 raise
             except Exception as error:  # whatever a damaged file makes the reader raise
                 reason = str(error.__cause__ or error).strip().split("\n")[0][:200]
-                print(f"checkpoint {self.folder / str(step)} is damaged ({reason}): trying the one before", file=sys.stderr)
+                print(
+                    f"checkpoint {self.folder / str(step)} is damaged ({reason}): trying the one before",
+                    file=sys.stderr,
+                )
         return None
 
     def discard_after(self, step: int) -> None:
@@ -106,8 +110,11 @@ def check_shapes(stored: dict[str, tuple], expected: dict[str, tuple], source: s
 
 
 def _named(tree: Any) -> dict[str, tuple]:
-    """Shapes by path."""
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="."): tuple(leaf.shape)
-        for path, leaf in jax.tree.leaves_with_path(tree)
-    }
+    """Shapes by path; a random key counts as the numbers it is stored as."""
+
+    def shape(leaf):
+        is_key = isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        return tuple((jax.random.key_data(leaf) if is_key else leaf).shape)
+
+    paths = jax.tree.leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): shape(leaf) for path, leaf in paths}

@@ -75,7 +75,12 @@ def find(run: str) -> tuple[str, Config, Any, str]:
     weights = RESULTS / f"{run}.npz"
     if not path.exists() and weights.exists():
         params, meta = load_weights(weights)
-        return meta["name"], configs.from_json(meta["name"], meta["config"]), params, f"committed weights {weights.name}"
+        return (
+            meta["name"],
+            configs.from_json(meta["name"], meta["config"]),
+            params,
+            f"committed weights {weights.name}",
+        )
     step = None
     if path.name.isdigit() and path.parent.name == "checkpoints":
         step, path = int(path.name), path.parent.parent

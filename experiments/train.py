@@ -134,15 +134,16 @@ def explain(config: Config, state: TrainState, losses: np.ndarray) -> str:
     bad = int(np.argmax(~np.isfinite(losses).all(1)))
     seed = int(np.argmax(~np.isfinite(losses[bad])))
     update, first = jax.jit(make_update(config)), int(state.step)
+    message = f"non-finite loss at step {first + bad + 1}, seed {config.seed + seed}"
     params, optimizer, key = jax.tree.map(lambda a: a[seed], (state.params, state.optimizer, state.key))
     for step in range(first, first + bad + 1):
         params, optimizer, _, gradients = update(params, optimizer, jax.random.fold_in(key, step))
         for kind, tree in (("gradient", gradients), ("parameter", params)):
             for path, leaf in jax.tree.leaves_with_path(tree):
                 if not bool(jnp.isfinite(leaf).all()):
-                    place = jax.tree_util.keystr(path, simple=True, separator=".")
-                    return f"non-finite loss at step {first + bad + 1}, seed {config.seed + seed}: the first bad leaf is the {kind} {place}, in step {step + 1}"
-    return f"non-finite loss at step {first + bad + 1}, seed {config.seed + seed}, with finite gradients and parameters"
+                    name = jax.tree_util.keystr(path, simple=True, separator=".")
+                    return f"{message}: the first bad leaf is the {kind} {name}, in step {step + 1}"
+    return f"{message}, with finite gradients and parameters"
 
 
 def parse(arguments: list[str]) -> tuple[str, Config, Path, bool]:

@@ -148,14 +148,13 @@ class NTM:
         return 2 * self.shift_range + 1
 
     @property
-    def _controls(self) -> tuple[int, ...]:
-        """How many numbers each head needs: key, strength, gate, shift kernel, gamma."""
-        located = (1, self._taps, 1) if self.addressing == "content_location" else ()
-        return (self.width, 1, *located)
+    def _sizes(self) -> tuple[int, ...]:
+        """How many numbers each head needs: for key, strength, and, unless it ignores location, gate, kernel, gamma."""
+        return (self.width, 1, 1, self._taps, 1) if self.addressing == "content_location" else (self.width, 1)
 
     def init_params(self, key: Array) -> Params:
         read, write, memory, weights = jax.random.split(key, 4)
-        controls = sum(self._controls)
+        controls = sum(self._sizes)
         params = {
             "read_heads": layers.init_dense(read, self.input_size, self.read_heads * controls),
             "write_heads": layers.init_dense(write, self.input_size, self.write_heads * (controls + 2 * self.width)),
@@ -206,20 +205,28 @@ class NTM:
         erase, add = jnp.split(raw[:, -2 * self.width :], 2, axis=1)
         return jax.nn.sigmoid(erase), self._squash(add)
 
-    def _address(self, slots: Array, previous: Array, raw: Array) -> Array:
-        """Weights [H, N] of heads that were at `previous`, from their raw controls [H, controls or more]."""
-        ends = [sum(self._controls[: i + 1]) for i in range(len(self._controls))]
+    def _controls(self, raw: Array) -> list[Array]:
+        """Key [H, W], strength [H] and, unless location is ignored, gate [H], kernel [H, taps], gamma [H]."""
+        sizes = self._sizes
+        ends = [sum(sizes[: i + 1]) for i in range(len(sizes))]
         key, strength, *located = jnp.split(raw[:, : ends[-1]], ends[:-1], axis=1)
-        key, strength = self._squash(key), jax.nn.softplus(strength[:, 0])
-        if not located:
-            return addressing.content(key, slots.T, strength, epsilon=self.epsilon)
-        gate, kernel, gamma = located
-        gate, kernel, gamma = jax.nn.sigmoid(gate[:, 0]), jax.nn.softmax(kernel), 1 + jax.nn.softplus(gamma[:, 0])
-        if self.epsilon == "smooth":
-            return fused.focus(slots, previous, key, strength, gate, kernel, gamma)
+        controls = [self._squash(key), jax.nn.softplus(strength[:, 0])]
+        if located:
+            gate, kernel, gamma = located
+            controls += [jax.nn.sigmoid(gate[:, 0]), jax.nn.softmax(kernel), 1 + jax.nn.softplus(gamma[:, 0])]
+        return controls
+
+    def _address(self, slots: Array, previous: Array, raw: Array) -> Array:
+        """Weights [H, N] of heads that were at `previous`, from their raw numbers [H, controls or more]."""
+        key, strength, *located = self._controls(raw)
+        if located and self.epsilon == "smooth":
+            return fused.focus(slots, previous, key, strength, *located)
         weights = addressing.content(key, slots.T, strength, epsilon=self.epsilon)
-        weights = addressing.shift(addressing.interpolate(weights, previous, gate), kernel)
-        return addressing.sharpen(weights, gamma, epsilon=1e-16 if self.epsilon == "clamped" else 0.0)
+        if located:
+            gate, kernel, gamma = located
+            weights = addressing.shift(addressing.interpolate(weights, previous, gate), kernel)
+            weights = addressing.sharpen(weights, gamma, epsilon=1e-16 if self.epsilon == "clamped" else 0.0)
+        return weights
 
     def write(self, params: Params, state: NTMState, x: Array) -> NTMState:
         raw = self._project(params, "write_heads", self.write_heads, x)

@@ -65,9 +65,7 @@ class LSTMState(NamedTuple):
     hidden: Array
 
 
-@register(
-    "lstm", paper="Hochreiter & Schmidhuber 1997, Long Short-Term Memory", small=dict(input_size=5, hidden_size=7)
-)
+@register("lstm", paper="Hochreiter & Schmidhuber 1997, Long Short-Term Memory", small=dict(input_size=5, hidden_size=7))
 @dataclass(frozen=True)
 class LSTM(_Recurrent):
     """A long short-term memory layer, `flax.linen.OptimizedLSTMCell`, behind the contract.

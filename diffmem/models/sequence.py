@@ -47,9 +47,7 @@ class SequenceModel:
             "output": layers.init_dense(output, layers.size_of(self.memory.read_shape), self.output_size),
         }
 
-    def __call__(
-        self, params: Params, xs: Array, state: Any = None, starts: Array | None = None
-    ) -> tuple[Any, Array, Readout]:
+    def __call__(self, params: Params, xs: Array, state: Any = None, starts: Array | None = None) -> tuple[Any, Array, Readout]:
         """Runs one sequence.
 
         Args:

@@ -10,9 +10,7 @@ from tests.golden import CONVERTERS, compare, default_root
 def main() -> int:
     """Compares the files and reports."""
     parser = argparse.ArgumentParser(prog="python -m tests.golden", description=__doc__)
-    parser.add_argument(
-        "files", nargs="*", metavar="FILE", help=".npz files; default: all known ones beside the checkout"
-    )
+    parser.add_argument("files", nargs="*", metavar="FILE", help=".npz files; default: all known ones beside the checkout")
     parser.add_argument("--dtype", choices=("float64", "float32", "both"), default="both")
     options = parser.parse_args()
     files = options.files or [str(p) for p in sorted(default_root().glob("*/*.npz")) if p.parent.name == "ntm"]

@@ -1,0 +1,149 @@
+"""Pictures of memories: how they learn, how far they generalise, where they read and write (needs matplotlib)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from diffmem.base import Array, Memory, Params, Readout
+
+# One hue per series, told apart in grey too.
+COLOURS = ("#1f5fa8", "#c8541b", "#3a8a4d", "#7d4fa3", "#8a6d1f")
+
+
+def trace(memory: Memory, params: Params, xs: Array) -> tuple[Any, Readout]:
+    """Every state and readout of one sequence, each with a leading time axis: what the pictures are drawn from.
+
+    Args:
+        memory: any memory.
+        params: its parameters.
+        xs: [T, input_size].
+
+    Returns:
+        The states after each step and the readouts.
+    """
+
+    def step(state, x):
+        state, readout = memory.step(params, state, x)
+        return state, (state, readout)
+
+    return jax.lax.scan(step, memory.init_state(params), xs)[1]
+
+
+def learning_curve(
+    steps: Sequence[float], losses: Mapping[str, Any], *, xlabel: str = "sequences", ylabel: str = "bits per sequence"
+):
+    """Cost against training, one thin line per seed and a thick median per series.
+
+    Args:
+        steps: [points], the horizontal axis.
+        losses: label -> [points] or [points, seeds].
+        xlabel: of the horizontal axis.
+        ylabel: of the vertical axis.
+
+    Returns:
+        A matplotlib figure.
+    """
+    figure, axes = _figure(6, 3.6)
+    for colour, (label, values) in zip(COLOURS, losses.items(), strict=False):
+        values = np.asarray(values).reshape(len(steps), -1)
+        axes.plot(steps, values, color=colour, linewidth=0.6, alpha=0.35)
+        axes.plot(steps, np.median(values, 1), color=colour, linewidth=2, label=f"{label} (median of {values.shape[1]})")
+    axes.set(xlabel=xlabel, ylabel=ylabel, ylim=(0, None), xlim=(0, None))
+    axes.legend(frameon=False)
+    return figure
+
+
+def generalisation_curve(
+    results: Mapping[str, Mapping[float, Sequence[float]]],
+    *,
+    trained: tuple[float, float] | None = None,
+    xlabel: str = "sequence length",
+    ylabel: str = "wrong bits per sequence",
+):
+    """An error against the length of the test sequences, a dot per seed and a line through the medians.
+
+    Args:
+        results: label -> {length: one value per seed}.
+        trained: shortest and longest trained length, shaded.
+        xlabel: of the horizontal axis.
+        ylabel: of the vertical axis, logarithmic above 1 and linear below.
+
+    Returns:
+        A matplotlib figure.
+    """
+    figure, axes = _figure(6, 3.6)
+    if trained:
+        axes.axvspan(*trained, color="0.92", label=f"trained on {trained[0]} to {trained[1]}")
+    for colour, (label, by_length) in zip(COLOURS, results.items(), strict=False):
+        lengths = sorted(by_length)
+        for length in lengths:
+            axes.plot([length] * len(by_length[length]), by_length[length], "o", color=colour, alpha=0.35, markersize=4)
+        axes.plot(lengths, [np.median(by_length[n]) for n in lengths], color=colour, linewidth=2, label=label)
+    axes.set_yscale("symlog", linthresh=1)
+    axes.set(xlabel=xlabel, ylabel=ylabel, ylim=(-0.05, None))
+    axes.legend(frameon=False)
+    return figure
+
+
+def memory_use(
+    inputs: Array,
+    targets: Array,
+    outputs: Array,
+    write_weights: Array,
+    read_weights: Array,
+    *,
+    slots: slice | None = None,
+):
+    """What went in and out, and where the memory was written and read at each step, as in the paper's figure of copy.
+
+    Args:
+        inputs: [T, input_size].
+        targets: [T, output_size].
+        outputs: [T, output_size], probabilities.
+        write_weights: [T, N], of one write head.
+        read_weights: [T, N], of one read head.
+        slots: which slots to show; None: those that are used.
+
+    Returns:
+        A matplotlib figure: four panels over the same time axis on the left, two on the right.
+
+    Source: Graves et al. 2014, figure 6.
+    """
+    write_weights, read_weights = np.asarray(write_weights), np.asarray(read_weights)
+    if slots is None:
+        used = np.flatnonzero(np.maximum(write_weights.max(0), read_weights.max(0)) > 0.05)
+        slots = slice(max(used.min() - 2, 0), used.max() + 3) if len(used) else slice(None)
+    panels = [
+        ("inputs", np.asarray(inputs).T, None),
+        ("write weightings", write_weights.T[slots], slots.start or 0),
+        ("targets", np.asarray(targets).T, None),
+        ("read weightings", read_weights.T[slots], slots.start or 0),
+        ("outputs", np.asarray(outputs).T, None),
+    ]
+    heights = [1, 1.6, 1, 1.6, 1]
+    figure, grid = _figure(7, 7.2, rows=len(panels), heights=heights)
+    for axes, (title, values, first) in zip(grid, panels, strict=True):
+        extent = (-0.5, values.shape[1] - 0.5, (first or 0) + values.shape[0] - 0.5, (first or 0) - 0.5)
+        axes.imshow(values, aspect="auto", cmap="gray_r", vmin=0, vmax=1, interpolation="nearest", extent=extent)
+        axes.set_ylabel(f"{title}\n(slot)" if first is not None else title)
+        if first is None:
+            axes.set_yticks([])
+    for axes in grid[:-1]:
+        axes.set_xticks([])
+    grid[-1].set_xlabel("time step")
+    return figure
+
+
+def _figure(width: float, height: float, rows: int = 1, heights: Sequence[float] | None = None):
+    """A figure that belongs to no window and no global state."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, 1, gridspec_kw={"height_ratios": heights} if heights else None)
+    if rows == 1:
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes

@@ -1,0 +1,173 @@
+"""Evaluates a run on fresh sequences: `python -m experiments.evaluate ntm_copy --lengths 20 120 --json result.json`.
+
+RUN is a run's folder, one checkpoint in it (runs/ntm_copy/checkpoints/500), or the name of a config whose weights are
+committed. Every seed of the run sees the same sequences, drawn from --seed and never trained on. The table and the JSON give,
+by length, the median over the run's seeds, and every seed under "seeds".
+"""
+
+import dataclasses
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import jax
+import numpy as np
+import tyro
+
+from diffmem.tasks.base import uniform_integers
+from experiments import runs
+from experiments.config import Config
+from experiments.runtime import use_compilation_cache, use_cpu_cores
+
+CHUNK = 50  # sequences in flight at a time, per seed: bounds the memory, not the number of sequences
+
+
+@dataclass
+class Options:
+    """What to evaluate, and on what."""
+
+    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN_OR_CHECKPOINT")]
+    """A run's folder, a checkpoint in it, or the name of a config whose weights are committed."""
+    lengths: tuple[str, ...] = ()
+    """Lengths, such as 20 120, or a range to draw from, such as 1-20. None: those of the config."""
+    slots: int | None = None
+    """Another number of memory slots than in training."""
+    sequences: int | None = None
+    """Fresh sequences per length. None: as in the config."""
+    seed: int = 1234
+    """Seed of the fresh sequences."""
+    json: Path | None = None
+    """Also write the result here."""
+    pictures: Path | None = None
+    """Also draw the learning curve, the generalisation curve and the memory at work into this folder."""
+
+
+def length_range(text: str) -> tuple[int, int]:
+    """ "20" -> (20, 20), "1-20" -> (1, 20).
+
+    Raises:
+        ValueError: anything else.
+    """
+    ends = text.split("-")
+    if len(ends) > 2 or not all(end.isdigit() for end in ends) or int(ends[0]) > int(ends[-1]) or int(ends[0]) < 1:
+        raise ValueError(f"length {text!r}; legal: a positive integer such as 20, or a range such as 1-20")
+    return int(ends[0]), int(ends[-1])
+
+
+def resized(config: Config, slots: int | None) -> Config:
+    """The config with another number of slots.
+
+    Raises:
+        ValueError: the memory has no slots.
+    """
+    if slots is None:
+        return config
+    if not hasattr(config.memory, "slots"):
+        raise ValueError(f"--slots {slots}: {type(config.memory).__name__} has no slots")
+    return dataclasses.replace(config, memory=dataclasses.replace(config.memory, slots=slots))
+
+
+def evaluate(
+    config: Config, params: Any, lengths: tuple[str, ...] = (), sequences: int | None = None, seed: int = 1234
+) -> dict[str, Any]:
+    """Runs every seed's parameters on fresh sequences of each length; one compilation serves all lengths.
+
+    Args:
+        config: task and model.
+        params: as trained, with a leading axis of seeds.
+        lengths: see `Options`.
+        sequences: per length.
+        seed: of the fresh sequences.
+
+    Returns:
+        {metric: {length: median over the seeds}, ..., "seeds": [{"seed": s, metric: {length: value}, ...}, ...]}.
+    """
+    low, high = config.task.lengths
+    lengths = lengths or config.lengths or (f"{low}-{high}" if low < high else str(high),)
+    sequences = sequences or config.sequences
+    longest = max(length_range(text)[1] for text in lengths)
+    config = config.with_longest(max(longest, config.task.lengths[1]))
+    task, model = config.task, config.model()
+    chunk = max(n for n in range(1, CHUNK + 1) if sequences % n == 0)
+
+    @jax.jit
+    def measure(params, keys, counts):
+        def one(inputs):
+            key, count = inputs
+            batch = task.sample(key, chunk, count)
+
+            def metrics(params):
+                found = task.metrics(jax.vmap(lambda xs: model(params, xs)[1])(batch.inputs), batch)
+                return {**found, "scored_bits_per_sequence": batch.mask.sum() / chunk * task.output_size}
+
+            return jax.vmap(metrics)(params)
+
+        return jax.tree.map(lambda values: values.mean(0), jax.lax.map(one, (keys, counts)))
+
+    by_length = {}
+    for text in lengths:
+        key = jax.random.fold_in(jax.random.key(seed), length_range(text)[1])
+        length_key, sample_key = jax.random.split(key)
+        counts = uniform_integers(length_key, sequences, *length_range(text)).reshape(-1, chunk)
+        by_length[text] = jax.tree.map(np.asarray, measure(params, jax.random.split(sample_key, len(counts)), counts))
+
+    seeds = [
+        {
+            "seed": config.seed + i,
+            **{m: {text: round(float(v[m][i]), 4) for text, v in by_length.items()} for m in by_length[lengths[0]]},
+        }
+        for i in range(jax.tree.leaves(params)[0].shape[0])
+    ]
+    metrics = [name for name in seeds[0] if name != "seed"]
+    medians = {m: {text: float(np.median([s[m][text] for s in seeds])) for text in lengths} for m in metrics}
+    return {**medians, "sequences": sequences, "evaluation_seed": seed, "seeds": seeds}
+
+
+def table(result: dict[str, Any]) -> str:
+    """The result as text: one row per length, the median and the range over the seeds."""
+    lengths = list(result["bits_per_sequence"])
+    rows = [f"{'length':>8s}  {'cost in bits':>24s}  {'wrong bits':>24s}  {'of':>6s}   (per sequence: median [best, worst])"]
+    for text in lengths:
+        cells = [f"{text:>8s}"]
+        for metric in ("bits_per_sequence", "wrong_bits_per_sequence"):
+            values = [seed[metric][text] for seed in result["seeds"]]
+            cells.append(f"{np.median(values):8.2f} [{min(values):6.2f}, {max(values):6.2f}]".rjust(24))
+        cells.append(f"{result['scored_bits_per_sequence'][text]:6.0f}")
+        rows.append("  ".join(cells))
+    return "\n".join(rows)
+
+
+def main(arguments: list[str]) -> dict[str, Any]:
+    """Evaluates, prints, and writes what was asked for."""
+    options = tyro.cli(Options, args=arguments, prog="python -m experiments.evaluate", description=__doc__)
+    use_compilation_cache()
+    name, config, params, source = runs.find(options.run)
+    config = resized(config, options.slots)
+    result = evaluate(config, params, options.lengths, options.sequences, options.seed)
+    result = {
+        "name": name,
+        "task": type(config.task).__name__,
+        "slots": getattr(config.memory, "slots", None),
+        **result,
+    }
+    print(f"{name}, {source}: {len(result['seeds'])} seed(s), {result['sequences']} fresh sequences per length")
+    print(table(result))
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(result, indent=1) + "\n")
+    if options.pictures:
+        from experiments import pictures
+
+        for path in pictures.draw(config, params, result, Path(options.run), options.pictures):
+            print(f"wrote {path}")
+    return result
+
+
+if __name__ == "__main__":
+    use_cpu_cores(1)
+    try:
+        main(sys.argv[1:])
+    except ValueError as error:
+        raise SystemExit(f"error: {error}") from None

@@ -1,0 +1,58 @@
+"""The pictures of a run."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from diffmem import layers, viz
+from experiments.config import Config
+from experiments.evaluate import length_range
+
+
+def draw(config: Config, params: Any, result: dict[str, Any], run: Path, folder: Path) -> list[Path]:
+    """Draws what can be drawn of a run into a folder and returns the files' paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    figures = {"generalisation": generalisation(config, result)}
+    if (run / "metrics.jsonl").exists():
+        figures["learning"] = learning(run / "metrics.jsonl", result["name"])
+    if hasattr(config.memory, "read_heads"):
+        best = int(np.argmin([next(iter(seed["bits_per_sequence"].values())) for seed in result["seeds"]]))
+        figures["memory"] = memory_at_work(config, jax.tree.map(lambda a: a[best], params))
+    paths = []
+    for name, figure in figures.items():
+        paths.append(folder / f"{name}.png")
+        figure.savefig(paths[-1])
+    return paths
+
+
+def learning(metrics: Path, label: str):
+    """The cost during training."""
+    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    return viz.learning_curve([line["sequences"] for line in lines], {label: [line["loss"] for line in lines]})
+
+
+def generalisation(config: Config, result: dict[str, Any]):
+    """Wrong bits against length, for single lengths; ranges are left out."""
+    lengths = [text for text in result["bits_per_sequence"] if "-" not in text] or list(result["bits_per_sequence"])
+    by_length = {length_range(text)[1]: [seed["wrong_bits_per_sequence"][text] for seed in result["seeds"]] for text in lengths}
+    return viz.generalisation_curve({result["name"]: by_length}, trained=config.task.lengths)
+
+
+def memory_at_work(config: Config, params: Any):
+    """One sequence of the longest trained length, and where the first heads wrote and read."""
+    task, model = config.task, config.model()
+    batch = task.sample(jax.random.key(7), 1, task.lengths[1])
+    states, readout = viz.trace(model.memory, params["memory"], batch.inputs[0])
+    logits = layers.dense(params["output"], readout.value)
+    steps = int(np.flatnonzero(np.asarray(batch.mask[0])).max()) + 1
+    memory = states.memory
+    return viz.memory_use(
+        batch.inputs[0, :steps],
+        batch.targets[0, :steps],
+        jax.nn.sigmoid(logits)[:steps] * batch.mask[0, :steps, None],
+        memory.write_weights[:steps, 0],
+        memory.read_weights[:steps, 0],
+    )

@@ -1,0 +1,162 @@
+"""What the laws run: per memory one compiled step, one compiled batch of `unroll`s, and random material for both.
+
+Compiling is what takes time, so the laws share these. Everything is float64 and comes with gradients: the loss is the sum
+of cotangent * output over the final state and all readouts, weights included.
+"""
+
+import functools
+import itertools
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import diffmem
+
+TIME, ROWS, HISTORIES = 7, 128, 4
+REGISTERED = {name: diffmem.make(name, **diffmem.entry(name).small) for name in diffmem.names()}
+EVERY_MASK = np.array(list(itertools.product([False, True], repeat=TIME)))
+
+
+class Args(NamedTuple):
+    """What a run takes; in the batched program every leaf has a leading axis of ROWS."""
+
+    params: Any
+    state: Any
+    xs: Any
+    starts: Any
+    cotangents: Any  # (of the final state, of the readouts)
+
+
+class Out(NamedTuple):
+    """What a run gives. `params`, `before` and `xs` are the loss's gradients, `before` that of the state before."""
+
+    state: Any
+    readout: Any
+    loss: Any
+    params: Any
+    before: Any
+    xs: Any
+
+
+def dot(cotangents, outputs):
+    """The sum of cotangent * output; integers in a state do not count."""
+    pairs = zip(jax.tree.leaves(cotangents), jax.tree.leaves(outputs), strict=True)
+    return sum(jnp.sum(c * o) for c, o in pairs if jnp.issubdtype(o.dtype, jnp.inexact))
+
+
+def with_gradients(function):
+    """Turns (params, state, xs, starts) -> (state, readout) into a function of Args that returns Out."""
+
+    def run(params, state, xs, starts, cotangents):
+        def loss(params, state, xs):
+            outputs = function(params, state, xs, starts)
+            return dot(cotangents, outputs), outputs
+
+        (value, outputs), grads = jax.value_and_grad(loss, (0, 1, 2), has_aux=True, allow_int=True)(params, state, xs)
+        grads = jax.tree.map(lambda g: jnp.zeros(g.shape) if g.dtype == jax.dtypes.float0 else g, grads)
+        return Out(*outputs, value, *grads)
+
+    return run
+
+
+def numpy(tree):
+    return jax.tree.map(np.asarray, tree)
+
+
+def zeros(tree):
+    return jax.tree.map(lambda a: np.zeros(a.shape), tree)
+
+
+def add(a, b):
+    return jax.tree.map(np.add, a, b)
+
+
+def row(tree, i):
+    return jax.tree.map(lambda a: np.asarray(a)[i], tree)
+
+
+def repeat(tree, times):
+    return jax.tree.map(lambda a: np.broadcast_to(a, (times, *np.shape(a))), tree)
+
+
+def methods(memory):
+    return ("scan", "parallel") if hasattr(memory, "combine") else ("scan",)
+
+
+def jit_unroll(memory, **options):
+    """`unroll` with gradients, for a batch of Args."""
+
+    def run(params, state, xs, starts):
+        return diffmem.unroll(memory, params, state, xs, starts=starts, **options)
+
+    return jax.jit(jax.vmap(with_gradients(run)))
+
+
+@functools.cache
+def programs(memory):
+    """The shared programs and material of a memory. `programs.cache_clear()` after the library has been patched."""
+    rng = np.random.default_rng(7)
+    p = SimpleNamespace(memory=memory)
+    with jax.enable_x64(False):  # parameters start in float32, wherever they go
+        if memory in REGISTERED.values():
+            p.seeds = numpy(jax.jit(jax.vmap(memory.init_params))(jax.random.split(jax.random.key(0), 3)))
+            p.params = row(p.seeds, 0)
+        else:  # compiling the random numbers takes as long as compiling a law
+            p.params = zeros(jax.eval_shape(memory.init_params, jax.random.key(0)))
+    # Everything is moved away from its initial value: a zero bias would hide what it should show.
+    p.params = jax.tree.map(lambda a: a + 0.4 * rng.normal(size=a.shape), p.params)
+
+    def begin(params, cotangents):
+        state, readout = memory.init_state(params), None
+        return state, jax.grad(lambda params: dot((cotangents, readout), (memory.init_state(params), readout)))(params)
+
+    p.begin = jax.jit(begin)
+    p.step = jax.jit(with_gradients(lambda params, state, x, starts: memory.step(params, state, x)))
+    p.unroll = {method: jit_unroll(memory, method=method) for method in methods(memory)}
+    p.initial = numpy(p.begin(p.params, zeros(jax.eval_shape(memory.init_state, p.params)))[0])
+    p.silent = zeros(jax.eval_shape(memory.step, p.params, p.initial, np.zeros(memory.input_size)))
+    # Different histories, each three steps away from the initial state.
+    p.histories = [p.initial] * HISTORIES
+    for i, t in itertools.product(range(HISTORIES), range(3)):
+        x = rng.normal(size=memory.input_size)
+        p.histories[i] = numpy(p.step(p.params, p.histories[i], x, None, p.silent).state)
+    return p
+
+
+def arguments(p, *, starts=None, loud=True, rows=ROWS, time=TIME, seed=0) -> Args:
+    """A batch of Args: row i has history i % 4, inputs and cotangents of its own, the latter zero unless loud."""
+    rng = np.random.default_rng(seed)
+    one = p.silent[0], repeat(p.silent[1], time)
+    states = [p.histories[i % HISTORIES] for i in range(rows)]
+    return Args(
+        params=repeat(p.params, rows),
+        state=jax.tree.map(lambda *a: np.stack(a), *states),
+        xs=rng.normal(size=(rows, time, p.memory.input_size)),
+        starts=np.zeros((rows, time), bool) if starts is None else starts,
+        cotangents=jax.tree.map(lambda a: loud * rng.normal(size=(rows, *a.shape)), one),
+    )
+
+
+def loop(p, args: Args, gradients: bool = True) -> Out:
+    """What a run must give, for one row: a Python loop over the steps, and back through it, start by start."""
+    initial = p.begin(args.params, zeros(p.initial))[0]
+    state, before, readouts = args.state, [], []
+    for x, start in zip(args.xs, args.starts, strict=True):
+        before.append(initial if start else state)
+        state, readout, *_ = p.step(args.params, before[-1], x, None, p.silent)
+        readouts.append(readout)
+    readouts = jax.tree.map(lambda *a: np.stack(a), *readouts)
+    if not gradients:
+        return Out(state, readouts, None, None, None, None)
+
+    d_params, d_initial, d_xs, d_state = zeros(args.params), zeros(initial), [], args.cotangents[0]
+    for t in reversed(range(len(args.xs))):
+        one = p.step(args.params, before[t], args.xs[t], None, (d_state, row(args.cotangents[1], t)))
+        d_params, d_state, d_xs = add(d_params, one.params), one.before, [np.asarray(one.xs), *d_xs]
+        if args.starts[t]:
+            d_initial, d_state = add(d_initial, d_state), zeros(d_state)
+    d_params = add(d_params, p.begin(args.params, d_initial)[1])
+    return Out(state, readouts, dot(args.cotangents, (state, readouts)), d_params, d_state, np.stack(d_xs))

@@ -1,0 +1,84 @@
+"""Every law on every registered memory, on variants of them, and on memories put together."""
+
+from pathlib import Path
+
+import jax
+import pytest
+
+import diffmem
+from diffmem import GRU, LSTM, NTM, Controlled, FeedForward, Hebbian, Stack
+from tests import contract
+from tests.programs import REGISTERED, TIME, methods
+from tests.test_oracles import ORACLES
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+
+def ntm(**options):
+    return NTM(**{"input_size": 5, "slots": 11, "width": 3, "read_heads": 2, "write_heads": 1, **options})
+
+
+# With a constant memory and all heads alike everywhere, no slot would ever differ from another: hence "random".
+VARIANTS = {
+    "ntm-write_read": ntm(order="write_read"),
+    "ntm-interleaved": ntm(order="interleaved", write_heads=2),
+    "ntm-content": ntm(addressing="content", initial_memory="random"),
+    "ntm-learned-shift2": ntm(initial_memory="learned", initial_weights="learned", shift_range=2),
+    "ntm-clamped-clip": ntm(
+        epsilon="clamped", initial_weights="zero", initial_memory="random", clip=1.5, activation="linear"
+    ),
+    "ntm-product": ntm(epsilon="product", initial_weights="uniform", initial_memory="random", shift_range=0),
+    "lstm-learned": LSTM(5, 7, learned_state=True),
+    "gru-learned": GRU(5, 7, learned_state=True),
+    "lstm+ntm": Controlled(LSTM(5 + 3, 7), NTM(7, slots=11, width=3), learned_reads=True),
+    "feedforward+hebbian": Controlled(FeedForward(5 + 14, 11), Hebbian(11, key_size=3, value_size=7, heads=2)),
+    "stack": Stack((GRU(5, 7), Hebbian(7, key_size=3, value_size=2))),
+}
+ABOUT_SCANS = (contract.law_scan_algebra, contract.law_parallel_is_scan)
+
+
+def pairs():
+    for name, memory in {**REGISTERED, **VARIANTS}.items():
+        for law in contract.LAWS + contract.ONCE if name in REGISTERED else contract.LAWS:
+            if law not in ABOUT_SCANS or hasattr(memory, "combine"):
+                yield pytest.param(law, memory, id=f"{name}-{law.__name__.removeprefix('law_')}")
+
+
+@pytest.mark.parametrize(("law", "memory"), list(pairs()))
+def test_law(law, memory):
+    law(memory)
+
+
+@pytest.mark.parametrize("name", ["gru", "hebbian"])
+def test_every_split(name):
+    """How `unroll` cuts does not depend on the memory, so one memory for each method is enough for all cuts."""
+    method = methods(REGISTERED[name])[-1]
+    with jax.enable_x64(True):
+        contract.splits(REGISTERED[name], range(1, TIME + 1), [method])
+
+
+@pytest.mark.parametrize("remat", [1, 2, 7, 10])
+def test_every_remat(remat):
+    """Chunks of one step, that leave one over, of the whole length and longer. (Of three: law_remat_changes_nothing.)"""
+    with jax.enable_x64(True):
+        contract.rematerialised(REGISTERED["gru"], remat)
+
+
+@pytest.mark.parametrize("name", REGISTERED)
+def test_small_sizes_are_distinct(name):
+    """A transposed array passes unseen where two sizes are equal. Numbers of heads may be equal to each other."""
+    sizes = {k: v for k, v in diffmem.entry(name).small.items() if type(v) is int and "heads" not in k}
+    sizes["heads"] = max([v for k, v in diffmem.entry(name).small.items() if "heads" in k], default=0)
+    assert len(set(sizes.values())) == len(sizes), sizes
+    assert TIME not in sizes.values() or name, sizes
+
+
+def test_every_file_registers_a_memory():
+    folder = Path(diffmem.memories.__file__).parent
+    homes = {diffmem.entry(name).cls.__module__ for name in diffmem.names()}
+    files = {f"diffmem.memories.{path.stem}" for path in folder.glob("*.py") if path.stem != "__init__"}
+    assert files == homes
+
+
+def test_every_memory_has_an_oracle():
+    assert set(ORACLES) == set(diffmem.names())
