@@ -19,9 +19,11 @@ from diffmem.base import Array
 NORM_EPSILON = 1e-8
 
 
-def tiny(x: Array) -> float:
-    """The smallest normal number of x's type: added before a logarithm, it changes no weight that matters."""
-    return float(jnp.finfo(x.dtype).tiny)
+def log(weights: Array) -> Array:
+    """The logarithm, cut off at the smallest normal number: a weight of zero gets a finite value and no gradient."""
+    smallest = jnp.finfo(weights.dtype).tiny
+    # The inner `where` keeps 1 / 0 out of the gradient, which the outer one alone would turn into 0 * inf.
+    return jnp.where(weights > smallest, jnp.log(jnp.where(weights > smallest, weights, 1)), jnp.log(smallest))
 
 
 def cosine(keys: Float[Array, "H W"], slots: Float[Array, "N W"], *, epsilon: str = "smooth") -> Float[Array, "H N"]:
@@ -108,14 +110,15 @@ def sharpen(weights: Float[Array, "H N"], gamma: Float[Array, "H"], *, epsilon: 
     """w[n] = weights[n]^gamma / (sum_m weights[m]^gamma + epsilon), taken in logarithms.
 
     In logarithms nothing overflows, nothing divides by zero and the gradient is finite for gamma >= 1, however large
-    gamma is and however many weights are exactly zero. The input need not sum to one; the output does.
+    gamma is and however many weights are exactly zero. The input need not sum to one; the output does, and is uniform
+    where all weights are zero.
 
     An epsilon is only for parity with implementations that divide by sum + epsilon: there, flat weights and a large
     gamma give an output that sums to less than one.
 
     Source: Graves et al. 2014, equation 9.
     """
-    logits = gamma[:, None] * jnp.log(weights + tiny(weights))
+    logits = gamma[:, None] * log(weights)
     if epsilon:
         powers = jnp.exp(logits)
         return powers / (jnp.sum(powers, -1, keepdims=True) + epsilon)

@@ -16,7 +16,7 @@ from jax import lax
 from jaxtyping import Float
 
 from diffmem import addressing
-from diffmem.addressing import NORM_EPSILON, interpolate, offsets, shift, tiny
+from diffmem.addressing import NORM_EPSILON, interpolate, log, offsets, shift
 from diffmem.base import Array
 
 
@@ -59,11 +59,11 @@ def _focus_backward(residuals, d_weights):
     slots, previous, keys, strength, gate, kernel, gamma = saved
     strength, gate, gamma = strength[:, None], gate[:, None], gamma[:, None]
 
-    # Sharpen: weights = softmax(gamma log(shifted)).
-    shifted = shifted + tiny(shifted)
+    # Sharpen: weights = softmax(gamma log(shifted)), where `log` is cut off near zero and has no gradient there.
     d_logits = weights * (d_weights - _sum(weights * d_weights))
-    d_gamma = _sum(d_logits * jnp.log(shifted))
-    d_shifted = gamma * d_logits / shifted
+    d_gamma = _sum(d_logits * log(shifted))
+    alive = shifted > jnp.finfo(shifted.dtype).tiny
+    d_shifted = jnp.where(alive, gamma * d_logits / jnp.where(alive, shifted, 1), 0)
 
     # Shift: shifted = sum_j kernel_j roll(gated, move_j).
     moves = offsets(kernel.shape[-1])

@@ -102,11 +102,10 @@ class WrongSizes(ValueError):
 
 
 def check_shapes(stored: dict[str, tuple], expected: dict[str, tuple], source: str) -> None:
-    """Raises WrongSizes naming the first array, by path, whose shape differs, that is missing, or that is too many."""
-    for name in sorted(stored.keys() | expected.keys()):
-        have, want = stored.get(name, "nothing"), expected.get(name, "nothing")
-        if have != want:
-            raise WrongSizes(f"{source} holds {have} for {name}, but this configuration needs {want}")
+    """Raises WrongSizes naming the first array, by path, whose shape differs; a missing one is damage, not size."""
+    for name in sorted(stored.keys() & expected.keys()):
+        if stored[name] != expected[name]:
+            raise WrongSizes(f"{source} holds {stored[name]} for {name}, but this configuration needs {expected[name]}")
 
 
 def _named(tree: Any) -> dict[str, tuple]:

@@ -45,7 +45,7 @@ class Options:
 
 
 def length_range(text: str) -> tuple[int, int]:
-    """ "20" -> (20, 20), "1-20" -> (1, 20).
+    """Reads a length or a range of lengths: 20 becomes (20, 20), 1-20 becomes (1, 20).
 
     Raises:
         ValueError: anything else.

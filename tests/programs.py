@@ -96,15 +96,21 @@ def jit_unroll(memory, **options):
 
 
 @functools.cache
+def fresh_seeds(memory):
+    """Three fresh parameters, side by side. They start in float32, wherever they go then."""
+    with jax.enable_x64(False):
+        return numpy(jax.jit(jax.vmap(memory.init_params))(jax.random.split(jax.random.key(0), 3)))
+
+
+@functools.cache
 def programs(memory):
     """The shared programs and material of a memory. `programs.cache_clear()` after the library has been patched."""
     rng = np.random.default_rng(7)
     p = SimpleNamespace(memory=memory)
-    with jax.enable_x64(False):  # parameters start in float32, wherever they go
-        if memory in REGISTERED.values():
-            p.seeds = numpy(jax.jit(jax.vmap(memory.init_params))(jax.random.split(jax.random.key(0), 3)))
-            p.params = row(p.seeds, 0)
-        else:  # compiling the random numbers takes as long as compiling a law
+    if memory in REGISTERED.values():
+        p.params = row(fresh_seeds(memory), 0)
+    else:  # compiling the random numbers takes as long as compiling a law
+        with jax.enable_x64(False):
             p.params = zeros(jax.eval_shape(memory.init_params, jax.random.key(0)))
     # Everything is moved away from its initial value: a zero bias would hide what it should show.
     p.params = jax.tree.map(lambda a: a + 0.4 * rng.normal(size=a.shape), p.params)
@@ -120,7 +126,7 @@ def programs(memory):
     p.silent = zeros(jax.eval_shape(memory.step, p.params, p.initial, np.zeros(memory.input_size)))
     # Different histories, each three steps away from the initial state.
     p.histories = [p.initial] * HISTORIES
-    for i, t in itertools.product(range(HISTORIES), range(3)):
+    for i in [*range(HISTORIES)] * 3:
         x = rng.normal(size=memory.input_size)
         p.histories[i] = numpy(p.step(p.params, p.histories[i], x, None, p.silent).state)
     return p

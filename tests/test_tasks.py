@@ -348,9 +348,7 @@ def test_optimal_predictions_equal_a_loop(order):
     bits = (rng.random((4, 60)) < [[0.5], [0.2], [0.95], [0.5]]) & mask
     previous = np.pad(bits, ((0, 0), (1, 0)))[:, :-1] & mask
     batch = Batch(np.float32(previous)[..., None], np.float32(bits)[..., None], mask)
-    predictions, cost = jax.jit(lambda batch: (task.optimal_predictions(batch), task.optimal_bits_per_sequence(batch)))(
-        batch
-    )
+    predictions, cost = jax.jit(lambda batch: (task.optimal_predictions(batch), task.optimal_bits_per_sequence(batch)))(batch)
     assert predictions.shape == (4, 60, 1)
     for place, length in enumerate(lengths):
         seen = bits[place, :length].tolist()

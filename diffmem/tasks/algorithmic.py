@@ -17,6 +17,7 @@ from jax import Array
 from diffmem.tasks.base import (
     Batch,
     BitTask,
+    channels,
     check_at_least,
     draw,
     per_sequence,
@@ -70,7 +71,7 @@ class Copy(BitTask):
         t = jnp.arange(self.steps)
         vectors = random_bits(key, (self.max_length, self.bits))
         mask = (t > length) & (t <= 2 * length)
-        inputs = jnp.column_stack((select(vectors, t, t < length), t == length))
+        inputs = channels(select(vectors, t, t < length), t == length)
         return Batch(inputs, select(vectors, t - length - 1, mask), mask)
 
 
@@ -142,8 +143,8 @@ class RepeatCopy(BitTask):
         end = length + 1 + repeats * length
         copying = (t > length) & (t < end)
         scalar = jnp.where(t == length, self.normalise(repeats), 0.0)
-        inputs = jnp.column_stack((select(vectors, t, t < length), t == length, scalar))
-        targets = jnp.column_stack((select(vectors, (t - length - 1) % length, copying), t == end))
+        inputs = channels(select(vectors, t, t < length), t == length, scalar)
+        targets = channels(select(vectors, (t - length - 1) % length, copying), t == end)
         return Batch(inputs, targets, copying | (t == end))
 
     def normalise(self, repeats: Array) -> Array:
@@ -216,7 +217,7 @@ class AssociativeRecall(BitTask):
         shown = jnp.where(listing, item * size + place, query * size + since - 1)
         vectors_shown = select(vectors, shown, (listing & (place >= 0)) | asking)
         delimiters = listing & (place < 0), (since == 0) | (since == size + 1)
-        inputs = jnp.column_stack((vectors_shown, *delimiters))
+        inputs = channels(vectors_shown, *delimiters)
         return Batch(inputs, select(vectors, (query + 1) * size + since - size - 2, mask), mask)
 
 
@@ -281,6 +282,6 @@ class PrioritySort(BitTask):
         # A table, so that a traced length rounds exactly as `steps` does in Python.
         answers = jnp.array([self.answers(n) for n in range(self.max_length + 1)])[length]
         mask = (t > length) & (t <= length + answers)
-        shown = select(jnp.column_stack((vectors, priority)), t, t < length)
-        inputs = jnp.column_stack((shown[:, :-1], t == length, shown[:, -1]))
+        shown = select(channels(vectors, priority), t, t < length)
+        inputs = channels(shown[:, :-1], t == length, shown[:, -1])
         return Batch(inputs, select(vectors, order[t - length - 1], mask), mask)

@@ -140,6 +140,11 @@ def random_bits(key: Array, shape: tuple[int, ...]) -> Array:
     return jax.random.bernoulli(key, 0.5, shape).astype(jnp.float32)
 
 
+def channels(*columns: Array) -> Array:
+    """Columns [T] or [T, D], numbers or flags, side by side as float32."""
+    return jnp.column_stack([column.astype(jnp.float32) for column in columns])
+
+
 def uniform_integers(key: Array, batch: int, low: int, high: int) -> Array:
     """[batch] integers, int32, uniform over low..high with both ends included."""
     return jax.random.randint(key, (batch,), low, high + 1, dtype=jnp.int32)

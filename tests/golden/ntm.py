@@ -85,7 +85,7 @@ def controller_params(config, layers):
 
 
 def controller_trace(config, states):
-    """h and c of every layer, [B, T, layers, C]."""
+    """The h and c of every layer, [B, T, layers, C]."""
     layers = (states.controller,) if config["layers"] == 1 else states.controller
     return jnp.stack([s.hidden for s in layers], 2), jnp.stack([s.cell for s in layers], 2)
 
@@ -145,7 +145,7 @@ def forward_pytorch(config, tensors):
 
 def forward_tf(config, tensors):
     """MarkPKCollier/NeuralTuringMachine: all heads look at the memory before the step, tanh keys, clipping."""
-    reach = config["shift_range"] if "shift_range" in config else 1
+    reach = config.get("shift_range", 1)
     tensor_order = [*range(reach + 1), *range(-reach, 0)]
     if config.get("kind") == "primitives":
         return primitives(tensors, tensor_order, epsilon="product")

@@ -27,6 +27,8 @@ def softmax(z):
 
 def cosine(key, slot, epsilon):
     """Equation 6, for one key and one slot, with one of three guards against zero vectors."""
+    if epsilon == "clamped":  # this convention also moves both vectors a hair away from zero
+        key, slot = key + 1e-16, slot + 1e-16
     dot = np.sum(key * slot)
     if epsilon == "smooth":
         return dot / (np.sqrt(np.sum(key**2) + 1e-8) * np.sqrt(np.sum(slot**2) + 1e-8))

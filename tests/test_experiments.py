@@ -1,0 +1,233 @@
+"""The launchers: resuming, damaged checkpoints, refused folders, divergence, evaluation, command lines."""
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import diffmem
+from experiments import config as configs
+from experiments import evaluate, runs, train
+from experiments.checkpoint import Checkpoints, WrongSizes, load_weights, save_weights
+
+ROOT = Path(__file__).parents[1]
+TINY = ["--task.max-length", "3", "--task.lengths", "1", "3", "--depth", "1", "--memory.hidden-size", "7", "--steps", "30"]
+TINY += ["--log-every", "5", "--checkpoint-every", "10", "--seeds", "2", "--batch", "3"]
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    """A run of a few seconds: LSTM on copies of up to 3 vectors, two seeds."""
+    return train.parse(["lstm_copy", *TINY])[1]
+
+
+def same(a, b) -> bool:
+    unwrap = lambda x: jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x  # noqa: E731
+    pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    return all(np.array_equal(np.asarray(unwrap(x)), np.asarray(unwrap(y))) for x, y in pairs)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tiny, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    return folder, train.train("lstm_copy", tiny, folder, progress=False)
+
+
+def losses(folder: Path) -> list:
+    return [(line["step"], line["loss"]) for line in map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())]
+
+
+def test_interrupted_run_ends_bit_identical(tiny, uninterrupted, tmp_path, monkeypatch):
+    """Stopped between two checkpoints: what was logged after the last one is run and logged again, once."""
+
+    class Stop(Exception):
+        pass
+
+    real = train.make_chunk
+
+    def stopping(config):
+        chunk, calls = real(config), []
+
+        def run(state, steps):
+            calls.append(1)
+            if len(calls) == 4:
+                raise Stop
+            return chunk(state, steps)
+
+        return run
+
+    monkeypatch.setattr(train, "make_chunk", stopping)
+    with pytest.raises(Stop):
+        train.train("lstm_copy", tiny, tmp_path / "run", progress=False)
+    assert losses(tmp_path / "run")[-1][0] == 15
+    monkeypatch.undo()
+    resumed = train.train("lstm_copy", tiny, tmp_path / "run", progress=False)
+    assert same(resumed, uninterrupted[1])
+    assert losses(tmp_path / "run") == losses(uninterrupted[0])
+
+
+def test_kill_9_resumes_bit_identical(tmp_path):
+    """The same across processes: killed without warning once a checkpoint exists, and started again."""
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUMPY_DTYPE_PROMOTION": "standard"}
+
+    def start(folder):
+        command = [sys.executable, "-m", "experiments.train", "lstm_copy", *TINY, "--no-evaluate", "--out", str(folder)]
+        return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
+
+    whole, killed = start(tmp_path / "whole"), start(tmp_path / "killed")
+    deadline = time.time() + 240
+    while not (tmp_path / "killed" / "checkpoints" / "10").exists() and time.time() < deadline and killed.poll() is None:
+        time.sleep(0.005)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert not (tmp_path / "killed" / "checkpoints" / "30").exists(), "the run was over before it could be killed"
+    assert start(tmp_path / "killed").wait(timeout=240) == 0
+    assert whole.wait(timeout=240) == 0
+    assert same(runs.find(str(tmp_path / "killed"))[2], runs.find(str(tmp_path / "whole"))[2])
+    assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
+
+
+def test_finished_run_is_left_alone(tiny, uninterrupted):
+    before = (uninterrupted[0] / "metrics.jsonl").read_text()
+    again = train.train("lstm_copy", tiny, uninterrupted[0], progress=False)
+    assert same(again, uninterrupted[1])
+    assert (uninterrupted[0] / "metrics.jsonl").read_text() == before
+
+
+def test_damaged_checkpoint_falls_back_and_says_so(tiny, uninterrupted, tmp_path, capsys):
+    shutil.copytree(uninterrupted[0], tmp_path / "run")
+    for path in (tmp_path / "run" / "checkpoints" / "30").rglob("*"):
+        if path.is_file() and path.parent.name == "d":
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    resumed = train.train("lstm_copy", tiny, tmp_path / "run", progress=False)
+    message = capsys.readouterr().err
+    assert "checkpoints/30 is damaged" in message
+    assert "trying the one before" in message
+    assert same(resumed, uninterrupted[1])
+    with Checkpoints(tmp_path / "run" / "checkpoints") as checkpoints:
+        assert checkpoints.steps()[-1] == 30  # written anew
+
+
+def test_checkpoint_of_other_sizes(tiny, uninterrupted):
+    other = dataclasses.replace(tiny, memory=dataclasses.replace(tiny.memory, hidden_size=8))
+    with (
+        Checkpoints(uninterrupted[0] / "checkpoints") as checkpoints,
+        pytest.raises(WrongSizes, match=r"holds \(2, 7.*this configuration needs \(2, 8"),
+    ):
+        checkpoints.restore_newest(train.initial_state(other))
+
+
+def test_folder_of_another_run(tiny, uninterrupted, tmp_path):
+    other = dataclasses.replace(tiny, batch=5)
+    with pytest.raises(ValueError, match=r"holds another run, which differs in config.batch \(3 there, 5 here\)"):
+        train.train("lstm_copy", other, uninterrupted[0], progress=False)
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match="is not empty and holds no run"):
+        train.train("lstm_copy", tiny, tmp_path, progress=False)
+
+
+def test_divergence_names_step_and_leaf_and_keeps_the_last_checkpoint(tiny, tmp_path):
+    huge = dataclasses.replace(
+        tiny, optimizer=dataclasses.replace(tiny.optimizer, name="adam", learning_rate=float("nan"), warmup=0)
+    )
+    message = r"non-finite loss at step 2, seed 0: the first bad leaf is the parameter .*, in step 1"
+    # Optax's Adam mixes integers and floats, which the tests' strict promotion forbids.
+    with jax.numpy_dtype_promotion("standard"), pytest.raises(train.Diverged, match=message):
+        train.train("lstm_copy", huge, tmp_path / "run", progress=False)
+
+
+def test_evaluation_of_a_run_and_of_one_checkpoint(uninterrupted, tmp_path):
+    out = tmp_path / "result.json"
+    arguments = [str(uninterrupted[0]), "--lengths", "1-3", "3", "6", "--sequences", "10", "--json", str(out)]
+    result = evaluate.main([*arguments, "--pictures", str(tmp_path / "pictures")])
+    stored = json.loads(out.read_text())
+    assert stored == json.loads(json.dumps(result))
+    assert set(stored["wrong_bits_per_sequence"]) == {"1-3", "3", "6"}
+    assert [seed["seed"] for seed in stored["seeds"]] == [0, 1]
+    for length in ("1-3", "3", "6"):
+        values = [seed["wrong_bits_per_sequence"][length] for seed in stored["seeds"]]
+        assert stored["wrong_bits_per_sequence"][length] == np.median(values)
+    assert stored["scored_bits_per_sequence"]["6"] == 48
+    assert 0 < stored["wrong_bits_per_sequence"]["6"] < 48
+    assert {path.name for path in (tmp_path / "pictures").iterdir()} == {"generalisation.png", "learning.png"}
+    earlier = evaluate.main([str(uninterrupted[0] / "checkpoints" / "10"), "--lengths", "3", "--sequences", "10"])
+    assert earlier["bits_per_sequence"]["3"] != stored["bits_per_sequence"]["3"]
+
+
+def test_evaluation_agrees_with_a_plain_loop(tiny, uninterrupted):
+    """The chunked, vmapped evaluation against one sequence at a time, counted by hand."""
+    params = uninterrupted[1].params
+    result = evaluate.evaluate(tiny, params, ("3",), sequences=4, seed=5)
+    task, model = tiny.task, tiny.model()
+    _, sample_key = jax.random.split(jax.random.fold_in(jax.random.key(5), 3))
+    batch = task.sample(jax.random.split(sample_key, 1)[0], 4, 3)
+    for seed in range(2):
+        one = jax.tree.map(lambda a, seed=seed: a[seed], params)
+        wrong = 0
+        for i in range(4):
+            logits = np.asarray(model(one, batch.inputs[i])[1])
+            wrong += ((logits > 0) != np.asarray(batch.targets[i] > 0))[np.asarray(batch.mask[i])].sum()
+        assert result["seeds"][seed]["wrong_bits_per_sequence"]["3"] == pytest.approx(wrong / 4)
+
+
+def test_weights_survive_a_round_trip(uninterrupted, tmp_path):
+    save_weights(tmp_path / "w.npz", uninterrupted[1].params, {"name": "lstm_copy"})
+    params, meta = load_weights(tmp_path / "w.npz")
+    assert meta == {"name": "lstm_copy"}
+    assert same(params, uninterrupted[1].params)
+    assert jax.tree.structure(params) == jax.tree.structure(uninterrupted[1].params)
+
+
+def test_slots_can_change_after_training():
+    config = configs.load("ntm_copy")
+    config = dataclasses.replace(config, memory=diffmem.NTM(input_size=6, slots=11, width=3))
+    params = jax.vmap(config.model().init_params)(jax.random.split(jax.random.key(0), 1))
+    larger = evaluate.evaluate(evaluate.resized(config, 23), params, ("3",), sequences=2)
+    assert np.isfinite(larger["bits_per_sequence"]["3"])
+    with pytest.raises(ValueError, match="LSTM has no slots"):
+        evaluate.resized(configs.load("lstm_copy"), 23)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: configs.load("ntm_cpoy"), "unknown config 'ntm_cpoy'; did you mean 'ntm_copy'"),
+        (lambda: runs.find("nowhere"), "'nowhere' is no run"),
+        (lambda: evaluate.length_range("20-"), "length '20-'; legal"),
+        (lambda: evaluate.length_range("0"), "length '0'; legal"),
+        (lambda: dataclasses.replace(configs.load("ntm_copy"), batch=0), "Config.batch is 0"),
+        (lambda: dataclasses.replace(configs.load("ntm_copy"), checkpoint_every=33), "multiple of log_every"),
+        (lambda: configs.from_json("ntm_copy", {"batchs": 3}), "has the field 'batchs'; did you mean 'batch'"),
+    ],
+)
+def test_messages(call, message):
+    with pytest.raises(ValueError, match=message.replace("(", r"\(")):
+        call()
+
+
+@pytest.mark.parametrize("name", configs.known())
+def test_every_config_states_its_command_and_survives_json(name):
+    config = configs.load(name)
+    text = sys.modules[f"experiments.configs.{name}"].__doc__
+    assert f"python -m experiments.train {name}" in text
+    assert "Expected:" in text
+    assert configs.from_json(name, json.loads(json.dumps(config.to_json()))) == config
+    shapes = jax.eval_shape(config.model().init_params, jax.random.key(0))
+    assert jax.tree.leaves(shapes)
+
+
+def test_unknown_option_suggests_the_nearest():
+    command = [sys.executable, "-m", "experiments.train", "ntm_copy", "--memory.slot", "3"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0
+    assert "--memory.slots" in done.stdout + done.stderr
