@@ -103,7 +103,8 @@ def shift(weights: Float[Array, "H N"], kernel: Float[Array, "H taps"]) -> Float
     if taps % 2 == 0 or taps > slots:
         raise ValueError(f"the shift kernel has {taps} taps over {slots} slots; legal: an odd number of at most {slots}")
     moves = offsets(taps)
-    return sum(kernel[:, j : j + 1] * jnp.roll(weights, move, axis=-1) for j, move in enumerate(moves))
+    shifted = [kernel[:, j : j + 1] * jnp.roll(weights, move, axis=-1) for j, move in enumerate(moves)]
+    return sum(shifted[1:], start=shifted[0])
 
 
 def sharpen(weights: Float[Array, "H N"], gamma: Float[Array, "H"], *, epsilon: float = 0.0) -> Float[Array, "H N"]:

@@ -15,6 +15,7 @@ import jax
 Array = jax.Array
 Params = Any  # a nested dict of arrays; keys are words
 S = TypeVar("S")
+C = TypeVar("C", bound=type)
 E = TypeVar("E")
 
 
@@ -40,7 +41,8 @@ class Memory(Protocol[S]):
         read_shape: shape of `Readout.value`.
     """
 
-    input_size: int
+    @property
+    def input_size(self) -> int: ...
 
     @property
     def query_size(self) -> int: ...
@@ -60,7 +62,7 @@ class Memory(Protocol[S]):
         """Stores x [input_size]."""
         ...
 
-    def read(self, params: Params, state: S, query: Array | None) -> tuple[S, Readout]:
+    def read(self, params: Params, state: S, query: Any) -> tuple[S, Readout]:
         """Answers query [query_size]. Reading may move something, so it returns a state."""
         ...
 
@@ -104,7 +106,7 @@ class Entry(NamedTuple):
 _REGISTRY: dict[str, Entry] = {}
 
 
-def register(name: str, *, paper: str, small: Mapping[str, Any]) -> Callable[[type], type]:
+def register(name: str, *, paper: str, small: Mapping[str, Any]) -> Callable[[C], C]:
     """Class decorator that makes a memory known to `make`, and with it to the laws, the launchers and the benchmark.
 
     Args:
@@ -116,7 +118,7 @@ def register(name: str, *, paper: str, small: Mapping[str, Any]) -> Callable[[ty
         ValueError: the name is taken by another class.
     """
 
-    def add(cls: type) -> type:
+    def add(cls: C) -> C:
         taken = _REGISTRY.get(name)
         if taken and taken.cls.__qualname__ != cls.__qualname__:
             raise ValueError(f"memory name {name!r} is taken by {taken.cls.__qualname__}; choose another")
@@ -148,7 +150,7 @@ def make(name: str, **config) -> Any:
     Raises:
         ValueError: unknown name or unknown field (with the nearest one suggested), or an illegal value.
     """
-    cls = entry(name).cls
+    cls: Any = entry(name).cls
     fields = [f.name for f in dataclasses.fields(cls) if f.init]
     for field in config:
         if field not in fields:

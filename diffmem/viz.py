@@ -56,7 +56,7 @@ def learning_curve(
 
 
 def generalisation_curve(
-    results: Mapping[str, Mapping[float, Sequence[float]]],
+    results: Mapping[str, Mapping[int, Sequence[float]]],
     *,
     trained: tuple[float, float] | None = None,
     xlabel: str = "sequence length",
@@ -111,15 +111,15 @@ def memory_use(
 
     Source: Graves et al. 2014, figure 6.
     """
-    write_weights, read_weights = np.asarray(write_weights), np.asarray(read_weights)
+    writes, reads = np.asarray(write_weights), np.asarray(read_weights)
     if slots is None:
-        used = np.flatnonzero(np.maximum(write_weights.max(0), read_weights.max(0)) > 0.05)
+        used = np.flatnonzero(np.maximum(writes.max(0), reads.max(0)) > 0.05)
         slots = slice(max(used.min() - 2, 0), used.max() + 3) if len(used) else slice(None)
     panels = [
         ("inputs", np.asarray(inputs).T, None),
-        ("write weightings", write_weights.T[slots], slots.start or 0),
+        ("write weightings", writes.T[slots], slots.start or 0),
         ("targets", np.asarray(targets).T, None),
-        ("read weightings", read_weights.T[slots], slots.start or 0),
+        ("read weightings", reads.T[slots], slots.start or 0),
         ("outputs", np.asarray(outputs).T, None),
     ]
     heights = [1, 1.6, 1, 1.6, 1]

@@ -9,10 +9,7 @@ Results are appended to experiments/results/bench.jsonl with the commit, the ver
 """
 
 import json
-import os
-import platform
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -28,6 +25,7 @@ import diffmem
 from diffmem import addressing, edits
 from diffmem.memories.ntm import NTMState
 from diffmem.models import SequenceModel
+from experiments.runtime import environment
 
 RESULTS = Path(__file__).parent / "results" / "bench.jsonl"
 INPUTS, OUTPUTS = 9, 8
@@ -117,7 +115,8 @@ def compiled(function: Callable, arguments: tuple) -> Compiled:
     start = time.perf_counter()
     program = jax.jit(function).lower(*arguments).compile()
     seconds = time.perf_counter() - start
-    megabytes = program.memory_analysis().temp_size_in_bytes / 2**20
+    memory: Any = program.memory_analysis()
+    megabytes = memory.temp_size_in_bytes / 2**20
     return Compiled(lambda: jax.block_until_ready(program(*arguments)), seconds, megabytes)
 
 
@@ -186,19 +185,6 @@ def growth(options: Options) -> list[dict[str, Any]]:
         }
         for length, ms in times.items()
     ]
-
-
-def environment() -> dict[str, Any]:
-    """What a number depends on."""
-    commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip()
-    return {
-        "commit": commit,
-        "jax": jax.__version__,
-        "python": platform.python_version(),
-        "device": jax.devices()[0].device_kind,
-        "cores": os.cpu_count(),
-        "load": round(os.getloadavg()[0], 1),
-    }
 
 
 def main(arguments: list[str]) -> list[dict[str, Any]]:

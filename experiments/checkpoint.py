@@ -25,10 +25,11 @@ class Checkpoints:
 
         logging.getLogger("absl").setLevel(logging.ERROR)
         self.folder = folder
+        # Orbax's policies and its own protocol for them disagree about the type of a checkpoint's metrics.
         self._checkpointer = v1.training.Checkpointer(
-            folder.resolve(),
-            save_decision_policy=v1.training.save_decision_policies.FixedIntervalPolicy(1),
-            preservation_policy=v1.training.preservation_policies.LatestN(keep),
+            str(folder.resolve()),
+            save_decision_policy=v1.training.save_decision_policies.FixedIntervalPolicy(1),  # ty: ignore[invalid-argument-type]
+            preservation_policy=v1.training.preservation_policies.LatestN(keep),  # ty: ignore[invalid-argument-type]
         )
 
     def __enter__(self):
@@ -84,7 +85,7 @@ class Checkpoints:
 
 def save_weights(path: Path, params: Any, meta: dict) -> None:
     """Writes parameters and a dictionary as one compressed .npz, arrays named by their path."""
-    flat = {key: np.asarray(value) for key, value in traverse_util.flatten_dict(params, sep="/").items()}
+    flat: dict[str, Any] = {key: np.asarray(value) for key, value in traverse_util.flatten_dict(params, sep="/").items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(path, meta=json.dumps(meta), **flat)
 

@@ -12,9 +12,10 @@ import optax
 import diffmem
 from diffmem.base import Memory, suggest
 from diffmem.models import SequenceModel
+from diffmem.tasks import Task
 
-TaskT = TypeVar("TaskT")
-MemoryT = TypeVar("MemoryT")
+TaskT = TypeVar("TaskT", bound=Task)
+MemoryT = TypeVar("MemoryT", bound=Memory)
 CONFIGS = Path(__file__).parent / "configs"
 
 
@@ -99,16 +100,18 @@ class Config(Generic[TaskT, MemoryT]):
     def _memory(self) -> Memory:
         if self.controller != "none":
             return diffmem.control(self.memory, self.task.input_size, self.controller, self.depth)
-        bottom = dataclasses.replace(self.memory, input_size=self.task.input_size)
+        memory: Any = self.memory
+        bottom = dataclasses.replace(memory, input_size=self.task.input_size)
         if self.depth == 1:
             return bottom
-        above = dataclasses.replace(self.memory, input_size=sum(bottom.read_shape))
+        above = dataclasses.replace(memory, input_size=sum(bottom.read_shape))
         return diffmem.Stack((bottom, *[above] * (self.depth - 1)))
 
     def with_longest(self, length: int) -> "Config":
         """The same run with a task that has room for sequences of this length."""
         longest = "max_items" if hasattr(self.task, "max_items") else "max_length"
-        return dataclasses.replace(self, task=dataclasses.replace(self.task, **{longest: length}))
+        task: Any = self.task
+        return dataclasses.replace(self, task=dataclasses.replace(task, **{longest: length}))
 
     def to_json(self) -> dict[str, Any]:
         """The config as plain numbers and strings."""

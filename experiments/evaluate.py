@@ -113,7 +113,7 @@ def evaluate(
         counts = uniform_integers(length_key, sequences, *length_range(text)).reshape(-1, chunk)
         by_length[text] = jax.tree.map(np.asarray, measure(params, jax.random.split(sample_key, len(counts)), counts))
 
-    seeds = [
+    seeds: list[dict[str, Any]] = [
         {
             "seed": config.seed + i,
             **{m: {text: round(float(v[m][i]), 4) for text, v in by_length.items()} for m in by_length[lengths[0]]},
@@ -146,7 +146,7 @@ def main(arguments: list[str]) -> dict[str, Any]:
     name, config, params, source = runs.find(options.run)
     config = resized(config, options.slots)
     result = evaluate(config, params, options.lengths, options.sequences, options.seed)
-    result = {
+    result: dict[str, Any] = {
         "name": name,
         "task": type(config.task).__name__,
         "slots": getattr(config.memory, "slots", None),

@@ -1,16 +1,21 @@
-"""How JAX is set up for a launcher: must run before the first computation."""
+"""How JAX is set up for a launcher, before its first computation, and what a measurement depends on."""
 
 import os
+import platform
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import jax
+
+config: Any = jax.config  # its settings become attributes as JAX is imported
 
 
 def use_compilation_cache() -> None:
     """Keeps compiled programs in .jax_cache, so that a second run starts at once; JAX_COMPILATION_CACHE_DIR moves it."""
-    if not jax.config.jax_compilation_cache_dir:
-        jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parents[1] / ".jax_cache"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    if not config.jax_compilation_cache_dir:
+        config.update("jax_compilation_cache_dir", str(Path(__file__).parents[1] / ".jax_cache"))
+    config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
 def use_cpu_cores(parts: int) -> int:
@@ -21,6 +26,20 @@ def use_cpu_cores(parts: int) -> int:
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     devices = max(n for n in range(1, cores + 1) if parts % n == 0)
-    if jax.config.jax_platforms in (None, "cpu"):
-        jax.config.update("jax_num_cpu_devices", devices)
+    if config.jax_platforms in (None, "cpu"):
+        config.update("jax_num_cpu_devices", devices)
     return devices
+
+
+def environment() -> dict[str, Any]:
+    """Commit, versions, device and load: what a published number depends on."""
+    command = ["git", "describe", "--always", "--dirty"]
+    described = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent)
+    return {
+        "commit": described.stdout.strip() or "unknown",
+        "jax": jax.__version__,
+        "python": platform.python_version(),
+        "device": jax.devices()[0].device_kind,
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1),
+    }

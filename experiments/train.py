@@ -154,10 +154,11 @@ def parse(arguments: list[str]) -> tuple[str, Config, Path, bool]:
         print("Options are the config's own: python -m experiments.train CONFIG --help\n\nConfigs:")
         for known in configs.known():
             configs.load(known)
-            print(f"  {known:24s} {sys.modules[f'experiments.configs.{known}'].__doc__.strip().splitlines()[0]}")
+            print(f"  {known:24s} {(sys.modules[f'experiments.configs.{known}'].__doc__ or '').strip().splitlines()[0]}")
         raise SystemExit(0 if arguments[:1] in (["-h"], ["--help"]) else 2)
     default = configs.load(name)
-    concrete = Config[type(default.task), type(default.memory)]
+    generic: Any = Config
+    concrete = generic[type(default.task), type(default.memory)]
     options = dataclasses.make_dataclass(
         "Options",
         [
@@ -166,7 +167,7 @@ def parse(arguments: list[str]) -> tuple[str, Config, Path, bool]:
             ("evaluate", Annotated[bool, tyro.conf.arg(help="Evaluate and draw at the end.")], True),
         ],
     )
-    chosen = tyro.cli(
+    chosen: Any = tyro.cli(
         options,
         args=arguments[1:],
         prog=f"python -m experiments.train {name}",

@@ -1,7 +1,7 @@
 """The gated recurrent networks that every table needs as baselines, and that other memories use as controllers."""
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -18,8 +18,8 @@ class _Recurrent:
     hidden_size: int = 100
     learned_state: bool = False
 
-    State: ClassVar[type]
-    Cell: ClassVar[type]
+    State: ClassVar[Any]
+    Cell: ClassVar[Any]
 
     def __post_init__(self):
         check_counts(self, input_size=self.input_size, hidden_size=self.hidden_size)
@@ -96,8 +96,8 @@ class LSTM(_Recurrent):
 
     forget_bias: float = 1.0
 
-    State: ClassVar[type] = LSTMState
-    Cell: ClassVar[type] = nn.OptimizedLSTMCell
+    State: ClassVar[Any] = LSTMState
+    Cell: ClassVar[Any] = nn.OptimizedLSTMCell
 
     def init_params(self, key: Array) -> Params:
         params = super().init_params(key)
@@ -138,5 +138,5 @@ class GRU(_Recurrent):
         - the reset gate acts after the matrix product, and z keeps the old state, as in cuDNN, PyTorch and Flax.
     """
 
-    State: ClassVar[type] = GRUState
-    Cell: ClassVar[type] = nn.GRUCell
+    State: ClassVar[Any] = GRUState
+    Cell: ClassVar[Any] = nn.GRUCell

@@ -126,13 +126,14 @@ class RepeatCopy(BitTask):
     output_size = property(lambda self: self.bits + 1)
     steps = property(lambda self: self.max_length * (1 + self.max_repeats) + 2)
     legal_lengths = property(lambda self: (1, self.max_length))
+    _trained = property(lambda self: self.train_repeats)  # never None once settled
 
     def sample(self, key: Array, batch: int, length: Any, repeats: Any = None) -> Batch:
         """As for every task; `repeats` is given like `length`, or drawn for each sequence from `train_repeats`."""
         lengths = per_sequence("length", length, batch, *self.legal_lengths)
         repeats_key, key = jax.random.split(key)
         if repeats is None:
-            repeats = uniform_integers(repeats_key, batch, *self.train_repeats)
+            repeats = uniform_integers(repeats_key, batch, *self._trained)
         else:
             repeats = per_sequence("repeats", repeats, batch, 1, self.max_repeats)
         return draw(self, key, batch, lengths, repeats)
@@ -149,7 +150,7 @@ class RepeatCopy(BitTask):
 
     def normalise(self, repeats: Array) -> Array:
         """Repeats as the input shows them: mean 0 and variance 1 over `train_repeats`, float32."""
-        first, last = self.train_repeats
+        first, last = self._trained
         deviation = math.sqrt(((last - first + 1) ** 2 - 1) / 12) or 1.0  # a single number has no scale of its own
         return (repeats - jnp.float32((first + last) / 2)) / jnp.float32(deviation)
 

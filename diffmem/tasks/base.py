@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.core import Tracer
 
 
 class Batch(NamedTuple):
@@ -32,7 +33,8 @@ class Task(Protocol):
     the training range stays: `dataclasses.replace(task, max_length=120)`.
     """
 
-    lengths: tuple[int, int]  # shortest and longest trained length, both included
+    @property
+    def lengths(self) -> Any: ...  # shortest and longest trained length, both included
 
     @property
     def input_size(self) -> int: ...
@@ -168,7 +170,7 @@ def per_sequence(name: str, value: Any, batch: int, low: int, high: int) -> Arra
     """An int or an array of shape [] or [batch] as [batch] int32, checked against low..high unless traced."""
     if not jnp.issubdtype(jnp.result_type(value), jnp.integer):
         raise ValueError(f"{name} is {value!r}; legal: integers from {low} to {high}")
-    if not isinstance(value, jax.core.Tracer) and np.any((np.asarray(value) < low) | (np.asarray(value) > high)):
+    if not isinstance(value, Tracer) and np.any((np.asarray(value) < low) | (np.asarray(value) > high)):
         raise ValueError(f"{name} is {value!r}; legal: {low} to {high} (the task's maximum can be replaced)")
     if jnp.shape(value) not in ((), (batch,)):
         raise ValueError(f"{name} has shape {jnp.shape(value)}; legal: () or ({batch},)")

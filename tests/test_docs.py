@@ -1,0 +1,61 @@
+"""The README: its code prints what it says, its tables are those of the committed results, its links lead somewhere."""
+
+import contextlib
+import io
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments import evaluate, readme, runs
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def test_python_block_prints_what_its_comments_say():
+    block = re.search(r"```python\n(.*?)```", README, re.DOTALL)[1]
+    expected = re.findall(r"^print\(.*\)\s+# (.*)$", block, re.MULTILINE)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(block, "README.md", "exec"), {})
+    assert len(expected) == 2
+    assert printed.getvalue().splitlines() == expected
+
+
+def test_tables_are_those_of_the_committed_results():
+    assert readme.updated(README) == README, "run `python -m experiments.readme`"
+
+
+def test_links_and_pictures_exist():
+    for document in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
+            if "://" not in target:
+                assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+def test_length():
+    assert len(README.splitlines()) <= 150
+
+
+@pytest.mark.parametrize("path", sorted(runs.RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_medians_follow_from_the_seeds(path):
+    found = json.loads(path.read_text())
+    for metric in ("bits_per_sequence", "wrong_bits_per_sequence"):
+        for length, median in found[metric].items():
+            assert median == np.median([seed[metric][length] for seed in found["seeds"]])
+
+
+@pytest.mark.parametrize("path", sorted(runs.RESULTS.glob("*.npz")), ids=lambda path: path.stem)
+def test_committed_weights_give_the_committed_result(path):
+    """Re-checked cheaply: every seed, the lengths it was trained on, other sequences than the published ones."""
+    name, config, params, _ = runs.find(path.stem)
+    published = json.loads(path.with_suffix(".json").read_text())
+    low, high = config.task.lengths
+    length = f"{low}-{high}" if low < high else str(high)
+    result = evaluate.evaluate(config, params, (length,), sequences=20, seed=99)
+    for now, then in zip(result["seeds"], published["seeds"], strict=True):
+        wrong, expected = (seed["wrong_bits_per_sequence"][length] for seed in (now, then))
+        assert wrong == pytest.approx(expected, abs=0.5), f"{name}, seed {now['seed']}"

@@ -1,0 +1,45 @@
+"""Pictures: they show the numbers they were given, and the trace they are drawn from is the memory's own."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import diffmem
+from diffmem import viz
+
+
+def test_trace_is_the_unrolled_memory():
+    memory = diffmem.NTM(input_size=5, slots=11, width=3)
+    params = memory.init_params(jax.random.key(0))
+    xs = jax.random.normal(jax.random.key(1), (7, 5))
+    states, readouts = viz.trace(memory, params, xs)
+    final, expected = diffmem.unroll(memory, params, None, xs)
+    np.testing.assert_allclose(readouts.weights, expected.weights, rtol=1e-6)
+    np.testing.assert_allclose(states.slots[-1], final.slots, rtol=1e-6)
+    assert states.write_weights.shape == (7, 1, 11)
+
+
+def test_learning_curve_shows_every_seed_and_the_median():
+    losses = np.array([[3.0, 5.0, 10.0], [1.0, 2.0, 9.0]])
+    axes = viz.learning_curve([10, 20], {"ntm": losses}).axes[0]
+    lines = [line.get_ydata().tolist() for line in axes.lines]
+    assert lines == [[3.0, 1.0], [5.0, 2.0], [10.0, 9.0], [5.0, 2.0]]
+    assert "median of 3" in axes.get_legend().get_texts()[0].get_text()
+
+
+def test_generalisation_curve_goes_through_the_medians_in_order():
+    axes = viz.generalisation_curve({"ntm": {120: [4.0, 0.0, 7.0], 20: [0.0, 0.0, 1.0]}}, trained=(1, 20)).axes[0]
+    median = axes.lines[-1]
+    assert median.get_xdata().tolist() == [20, 120]
+    assert median.get_ydata().tolist() == [0.0, 4.0]
+
+
+def test_memory_use_shows_the_used_slots_only():
+    steps, slots = 6, 50
+    write = jnp.zeros((steps, slots)).at[jnp.arange(steps), 10 + jnp.arange(steps)].set(1.0)
+    bits = jnp.ones((steps, 3))
+    figure = viz.memory_use(bits, bits, bits, write, jnp.roll(write, 1, axis=0))
+    images = [axes.images[0] for axes in figure.axes]
+    assert [image.get_array().shape for image in images] == [(3, 6), (10, 6), (3, 6), (10, 6), (3, 6)]
+    np.testing.assert_array_equal(images[1].get_array(), np.asarray(write).T[8:18])
+    assert images[1].get_extent()[2:] == [17.5, 7.5]  # the axis counts the memory's own slots
