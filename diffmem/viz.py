@@ -87,16 +87,10 @@ def generalisation_curve(
     return figure
 
 
-def memory_use(
-    inputs: Array,
-    targets: Array,
-    outputs: Array,
-    write_weights: Array,
-    read_weights: Array,
-    *,
-    slots: slice | None = None,
-):
+def memory_use(inputs: Array, targets: Array, outputs: Array, write_weights: Array, read_weights: Array):
     """What went in and out, and where the memory was written and read at each step, as in the paper's figure of copy.
+
+    Only the slots that were used are shown. Slots form a ring, so their numbers may run past the last one to 0.
 
     Args:
         inputs: [T, input_size].
@@ -104,36 +98,48 @@ def memory_use(
         outputs: [T, output_size], probabilities.
         write_weights: [T, N], of one write head.
         read_weights: [T, N], of one read head.
-        slots: which slots to show; None: those that are used.
 
     Returns:
-        A matplotlib figure: four panels over the same time axis on the left, two on the right.
+        A matplotlib figure: five panels over the same time axis.
 
     Source: Graves et al. 2014, figure 6.
     """
-    writes, reads = np.asarray(write_weights), np.asarray(read_weights)
-    if slots is None:
-        used = np.flatnonzero(np.maximum(writes.max(0), reads.max(0)) > 0.05)
-        slots = slice(max(used.min() - 2, 0), used.max() + 3) if len(used) else slice(None)
+    write_weights, read_weights = np.asarray(write_weights), np.asarray(read_weights)
+    count = write_weights.shape[1]
+    slots = _used(np.maximum(write_weights.max(0), read_weights.max(0)) > 0.05)
     panels = [
-        ("inputs", np.asarray(inputs).T, None),
-        ("write weightings", writes.T[slots], slots.start or 0),
-        ("targets", np.asarray(targets).T, None),
-        ("read weightings", reads.T[slots], slots.start or 0),
-        ("outputs", np.asarray(outputs).T, None),
+        ("inputs", np.asarray(inputs), None),
+        ("write weightings\n(slot)", write_weights[:, slots % count], slots),
+        ("targets", np.asarray(targets), None),
+        ("read weightings\n(slot)", read_weights[:, slots % count], slots),
+        ("outputs", np.asarray(outputs), None),
     ]
-    heights = [1, 1.6, 1, 1.6, 1]
-    figure, grid = _figure(7, 7.2, rows=len(panels), heights=heights)
-    for axes, (title, values, first) in zip(grid, panels, strict=True):
-        extent = (-0.5, values.shape[1] - 0.5, (first or 0) + values.shape[0] - 0.5, (first or 0) - 0.5)
-        axes.imshow(values, aspect="auto", cmap="gray_r", vmin=0, vmax=1, interpolation="nearest", extent=extent)
-        axes.set_ylabel(f"{title}\n(slot)" if first is not None else title)
-        if first is None:
+    figure, grid = _figure(7, 7.2, rows=len(panels), heights=[1 if rows is None else 1.6 for *_, rows in panels])
+    for axes, (title, values, rows) in zip(grid, panels, strict=True):
+        first = 0 if rows is None else rows[0]
+        extent = (-0.5, values.shape[0] - 0.5, first + values.shape[1] - 0.5, first - 0.5)
+        axes.imshow(values.T, aspect="auto", cmap="gray_r", vmin=0, vmax=1, interpolation="nearest", extent=extent)
+        axes.set_ylabel(title)
+        if rows is None:
             axes.set_yticks([])
+        else:
+            axes.yaxis.set_major_formatter(lambda slot, _: f"{int(slot) % count}")
     for axes in grid[:-1]:
         axes.set_xticks([])
     grid[-1].set_xlabel("time step")
     return figure
+
+
+def _used(flags: np.ndarray) -> np.ndarray:
+    """The shortest stretch of a ring that holds all flagged places and two more on each side; may run past the end."""
+    places = np.flatnonzero(flags)
+    if not len(places):
+        return np.arange(len(flags))
+    gaps = np.diff(np.append(places, places[0] + len(flags)))
+    widest = int(np.argmax(gaps))
+    first = places[(widest + 1) % len(places)]
+    length = len(flags) - gaps[widest] + 1
+    return np.arange(first - 2, first + length + 2) if length + 4 <= len(flags) else np.arange(len(flags))
 
 
 def _figure(width: float, height: float, rows: int = 1, heights: Sequence[float] | None = None):

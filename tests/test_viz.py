@@ -35,11 +35,14 @@ def test_generalisation_curve_goes_through_the_medians_in_order():
 
 
 def test_memory_use_shows_the_used_slots_only():
+    """A head that walks over the end of the ring, from slot 47 to slot 2, is drawn as one line."""
     steps, slots = 6, 50
-    write = jnp.zeros((steps, slots)).at[jnp.arange(steps), 10 + jnp.arange(steps)].set(1.0)
+    walk = (47 + jnp.arange(steps)) % slots
+    write = jnp.zeros((steps, slots)).at[jnp.arange(steps), walk].set(1.0)
     bits = jnp.ones((steps, 3))
-    figure = viz.memory_use(bits, bits, bits, write, jnp.roll(write, 1, axis=0))
+    figure = viz.memory_use(bits, bits, bits, write, write[::-1])
     images = [axes.images[0] for axes in figure.axes]
     assert [image.get_array().shape for image in images] == [(3, 6), (10, 6), (3, 6), (10, 6), (3, 6)]
-    np.testing.assert_array_equal(images[1].get_array(), np.asarray(write).T[8:18])
-    assert images[1].get_extent()[2:] == [17.5, 7.5]  # the axis counts the memory's own slots
+    np.testing.assert_array_equal(images[1].get_array(), np.roll(np.asarray(write).T, 5, axis=0)[:10])
+    assert images[1].get_extent()[2:] == [54.5, 44.5]
+    assert figure.axes[1].yaxis.get_major_formatter()(52.0, 0) == "2"

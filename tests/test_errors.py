@@ -1,0 +1,160 @@
+"""What a user reads after a mistake: the field, the value, what is legal, and the nearest name."""
+
+import dataclasses
+import re
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import diffmem
+from diffmem import GRU, LSTM, NTM, Controlled, FeedForward, Hebbian, Stack, control, make, store, unroll
+from diffmem.base import register
+from diffmem.models import SequenceModel
+
+GATED = GRU(5, 7)
+HEBBIAN = Hebbian(5, key_size=3, value_size=2)
+
+
+XS = jnp.zeros((6, 5))
+
+
+def blank(memory):
+    """Parameters that are all zero: drawing them takes seconds."""
+    shapes = jax.eval_shape(memory.init_params, jax.random.key(0))
+    return jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes)
+
+
+@pytest.mark.parametrize(
+    ("xs", "options", "message"),
+    [
+        (jnp.zeros((4, 6, 5)), {}, r"\[4, 6, 5\].*\[T, input_size=5\].*\[B, T, D\].*jax\.vmap"),
+        (jnp.zeros(5), {}, r"shape \[5\]; it must be \[T, input_size=5\]\.$"),
+        (jnp.zeros((6, 4)), {}, r"width 4 \(shape \[6, 4\]\), but GRU\.input_size is 5"),
+        (XS, {"starts": jnp.zeros(6)}, r"starts is float32\[6\]; it must be bool\[6\]"),
+        (XS, {"starts": jnp.zeros(6, int)}, r"starts is int32\[6\]"),
+        (XS, {"starts": jnp.zeros(5, bool)}, r"starts is bool\[5\]; it must be bool\[6\]"),
+        (XS, {"starts": jnp.zeros((6, 1), bool)}, r"starts is bool\[6, 1\]"),
+        (XS, {"method": "fast"}, r"method is 'fast'; legal: 'auto', 'scan', 'parallel'"),
+        (XS, {"method": "parallel"}, r"'parallel', but GRU is not a ScanMemory; use 'scan' or 'auto'"),
+        (XS, {"remat": -1}, r"remat is -1; it must be an integer >= 0"),
+        (XS, {"remat": 2.0}, r"remat is 2\.0"),
+        (XS, {"remat": True}, r"remat is True"),
+    ],
+)
+def test_unroll(xs, options, message):
+    with pytest.raises(ValueError, match=message):
+        unroll(GATED, blank(GATED), None, xs, **options)
+
+
+def test_unroll_parallel_checks_too():
+    with pytest.raises(ValueError, match=r"jax\.vmap"):
+        unroll(HEBBIAN, blank(HEBBIAN), None, jnp.zeros((4, 6, 5)), method="parallel")
+
+
+@pytest.mark.parametrize(
+    ("xs", "mask", "message"),
+    [
+        (jnp.zeros((4, 6, 5)), None, r"jax\.vmap"),
+        (jnp.zeros((6, 4)), None, r"width 4"),
+        (XS, jnp.ones(6), r"mask is float32\[6\]; it must be bool\[6\]"),
+        (XS, jnp.ones(4, bool), r"mask is bool\[4\]; it must be bool\[6\]"),
+    ],
+)
+def test_store(xs, mask, message):
+    with pytest.raises(ValueError, match=message):
+        store(GATED, blank(GATED), None, xs, mask=mask)
+
+
+def test_errors_come_through_jit():
+    with pytest.raises(ValueError, match=r"jax\.vmap"):
+        jax.jit(lambda xs: unroll(GATED, blank(GATED), None, xs))(jnp.zeros((4, 6, 5)))
+
+
+def ntm(**options):
+    return NTM(**{"input_size": 5, "slots": 11, "width": 3, **options})
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        # The registry.
+        (lambda: make("nmt", input_size=5), r"unknown memory 'nmt'; did you mean 'ntm'\?.*known: .*ntm"),
+        (lambda: make("zzzzzz"), r"unknown memory 'zzzzzz'; known: .*lstm"),
+        (lambda: make("ntm", input_size=5, slot=3), r"NTM has no field 'slot'; did you mean 'slots'\?.*known: .*width"),
+        (lambda: make("ntm", input_size=5, qqqqqq=3), r"NTM has no field 'qqqqqq'; known: .*slots"),
+        (lambda: register("ntm", paper="", small={})(GRU), r"'ntm' is taken by NTM; choose another"),
+        # Counts.
+        (lambda: ntm(slots=0), r"NTM\.slots is 0; it must be an integer >= 1"),
+        (lambda: ntm(width=-1), r"NTM\.width is -1"),
+        (lambda: ntm(read_heads=0), r"NTM\.read_heads is 0"),
+        (lambda: ntm(write_heads=1.5), r"NTM\.write_heads is 1\.5; it must be an integer >= 1"),
+        (lambda: ntm(input_size="5"), r"NTM\.input_size is '5'"),
+        (lambda: ntm(shift_range=-1), r"NTM\.shift_range is -1; it must be an integer >= 0"),
+        (lambda: ntm(slots=True), r"NTM\.slots is True"),
+        (lambda: LSTM(0), r"LSTM\.input_size is 0"),
+        (lambda: GRU(5, hidden_size=None), r"GRU\.hidden_size is None"),
+        (lambda: Hebbian(5, key_size=0), r"Hebbian\.key_size is 0"),
+        (lambda: Hebbian(5, heads=0), r"Hebbian\.heads is 0"),
+        (lambda: FeedForward(5, 0), r"FeedForward\.hidden_size is 0"),
+        (lambda: SequenceModel(GATED, 0), r"SequenceModel\.output_size is 0"),
+        # Options.
+        (lambda: ntm(order="read"), r"NTM\.order is 'read'; legal: 'read_write', 'write_read', 'interleaved'"),
+        (lambda: ntm(addressing="location"), r"NTM\.addressing is 'location'; legal: 'content_location', 'content'"),
+        (lambda: ntm(initial_memory="zero"), r"NTM\.initial_memory is 'zero'; legal: 'constant', 'learned', 'random'"),
+        (lambda: ntm(initial_weights="last"), r"NTM\.initial_weights is 'last'; legal: .*'uniform'"),
+        (lambda: ntm(activation="relu"), r"NTM\.activation is 'relu'; legal: 'tanh', 'linear'"),
+        (lambda: ntm(epsilon=1e-8), r"NTM\.epsilon is 1e-08; legal: 'smooth', 'clamped', 'product'"),
+        (lambda: ntm(clip=0.0), r"NTM\.clip is 0\.0; it must be positive, or None"),
+        (lambda: FeedForward(5, 7, activation="gelu"), r"FeedForward\.activation is 'gelu'; legal: 'tanh', 'relu'"),
+        # What does not fit together.
+        (lambda: ntm(shift_range=6), r"NTM\.shift_range is 6, .* 13 taps, wider than the 11 slots; legal: shift_range <= 5"),
+        (lambda: ntm(slots=2), r"NTM\.shift_range is 1, .* 3 taps, wider than the 2 slots; legal: shift_range <= 0"),
+        (lambda: ntm(order="interleaved", read_heads=2), r"NTM\.order is 'interleaved'.*2 read and 1 write heads"),
+        (lambda: Controlled(LSTM(8, 7), ntm()), r"Controlled\.controller puts out 7 numbers, but NTM\.input_size is 5"),
+        (lambda: Controlled(LSTM(3, 5), ntm()), r"Controlled\.controller takes 3 numbers.*reads alone are 3.*at least 1"),
+        (lambda: Stack(()), r"Stack\.memories is empty"),
+        (
+            lambda: Stack((GRU(5, 7), GRU(7, 4), GRU(5, 3))),
+            r"Stack\.memories\[1\] puts out 4 numbers, but Stack\.memories\[2\]\.input_size is 5",
+        ),
+        (lambda: control(ntm(), 9, controller="rnn"), r"controller is 'rnn'; legal: 'lstm', 'gru', 'feedforward'"),
+        (lambda: control(ntm(), 9, depth=0), r"depth is 0; it must be an integer >= 1"),
+    ],
+)
+def test_constructors(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()
+
+
+def test_the_smallest_legal_settings_are_legal():
+    """The limits that the messages name can be reached."""
+    assert ntm(shift_range=5)._taps == ntm().slots
+    assert ntm(slots=1, width=1, shift_range=0, input_size=1)
+    assert control(ntm(), 1).input_size == 1
+    assert Controlled(LSTM(4, 5), ntm()).input_size == 1
+
+
+@pytest.mark.parametrize("learned", ["initial_memory", "initial_weights"])
+def test_learned_slots_have_a_number(learned):
+    memory = ntm(**{learned: "learned"})
+    message = r"NTM\.slots is 20, but the learned initial (slots|weights) in the parameters have 11; only a memory"
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(memory, slots=20).init_state(blank(memory))
+
+
+def test_slots_can_change_where_nothing_is_learned():
+    larger = dataclasses.replace(ntm(), slots=20)
+    params = blank(ntm())
+    _, readout = jax.eval_shape(lambda x: larger.step(params, larger.init_state(params), x), jnp.ones(5))
+    assert readout.weights.shape == (1, 20)
+
+
+def test_every_message_names_the_field():
+    """Each count of each registered memory is checked, and its name is in the message."""
+    for name in diffmem.names():
+        small = dict(diffmem.entry(name).small)
+        for field, value in small.items():
+            if type(value) is int:
+                with pytest.raises(ValueError, match=re.escape(f"{diffmem.entry(name).cls.__name__}.{field} is -3")):
+                    make(name, **{**small, field: -3})
