@@ -7,8 +7,6 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Compiling dominates the tests' time, and every run compiles the same things.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".jax_cache"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-# Nothing is promoted by accident: a float64 that slips into a bfloat16 memory is an error here.
-os.environ.setdefault("JAX_NUMPY_DTYPE_PROMOTION", "strict")
 
 import jax
 import pytest
@@ -37,3 +35,10 @@ def quick_compile():
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", before)
+
+
+@pytest.fixture(scope="module")
+def strict_types():
+    """Makes it an error to mix types by accident, such as a float64 that slips into a bfloat16 memory."""
+    with jax.numpy_dtype_promotion("strict"):
+        yield

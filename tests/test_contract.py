@@ -11,7 +11,7 @@ from tests import contract
 from tests.programs import HISTORIES, REGISTERED, TIME, methods
 from tests.test_oracles import ORACLES
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
+pytestmark = pytest.mark.usefixtures("quick_compile", "strict_types")
 
 
 def ntm(**options):

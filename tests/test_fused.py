@@ -8,7 +8,7 @@ import pytest
 import diffmem
 from diffmem import addressing, edits, fused
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
+pytestmark = pytest.mark.usefixtures("quick_compile", "strict_types")
 
 N, W = 11, 3
 FOCUS = ("slots", "previous", "keys", "strength", "gate", "kernel", "gamma")

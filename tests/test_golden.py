@@ -10,7 +10,7 @@ import pytest
 from tests.golden import compare, default_root
 from tests.oracles import ntm as oracle
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
+pytestmark = pytest.mark.usefixtures("quick_compile", "strict_types")
 FILES = sorted(default_root().glob("ntm/*.npz"))
 
 

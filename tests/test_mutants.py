@@ -24,7 +24,7 @@ from tests import contract, test_oracles
 from tests.test_fused import erase_add_case, focus_case, hold, readable_erase_add, readable_focus, with_pullback
 from tests.test_laws import BROKEN, LAWS, NOTICED, Leaky
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
+pytestmark = pytest.mark.usefixtures("quick_compile", "strict_types")
 UNROLL = sys.modules["diffmem.unroll"]  # the package's attribute of this name is the function
 
 LEAKY, HEBBIAN = Leaky(), diffmem.Hebbian(4, key_size=2, value_size=2, heads=3)

@@ -12,7 +12,7 @@ import diffmem
 from diffmem.base import Readout
 from tests.oracles import hebbian, ntm, recurrent
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
+pytestmark = pytest.mark.usefixtures("quick_compile", "strict_types")
 
 # Every memory's oracle: a module, or what is like one, with `unroll`.
 ORACLES = {
