@@ -7,6 +7,7 @@ sequence; `jax.vmap` is the batch.
 
 import dataclasses
 import difflib
+import numbers
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -167,7 +168,7 @@ def suggest(word: str, known) -> str:
 def check_counts(config, *, least: int = 1, **fields) -> None:
     """Raises ValueError unless every field, given by name and value, is an int of at least `least`."""
     for field, value in fields.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
             raise ValueError(f"{type(config).__name__}.{field} is {value!r}; it must be an integer >= {least}")
 
 

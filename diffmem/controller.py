@@ -86,7 +86,7 @@ class Controlled:
             "controller": self.controller.init_params(controller),
             "memory": self.memory.init_params(memory),
         }
-        return {**params, "reads": jnp.zeros(self.memory.read_shape)} if self.learned_reads else params
+        return {**params, "reads": jnp.zeros(self.memory.read_shape, layers.DTYPE)} if self.learned_reads else params
 
     def init_state(self, params: Params) -> ControlledState:
         memory = self.memory.init_state(params["memory"])
@@ -190,6 +190,7 @@ class Stack:
     memories: tuple[Memory, ...]
 
     def __post_init__(self):
+        object.__setattr__(self, "memories", tuple(self.memories))  # a list would not be hashable
         if not self.memories:
             raise ValueError("Stack.memories is empty; it must hold at least one memory")
         for i, (below, above) in enumerate(zip(self.memories, self.memories[1:], strict=False)):
@@ -263,7 +264,7 @@ def control(memory: Memory, input_size: int, controller: str = "lstm", depth: in
     """
     if controller not in CONTROLLERS:
         raise ValueError(f"controller is {controller!r}; legal: {', '.join(map(repr, CONTROLLERS))}")
-    if depth < 1:
+    if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
         raise ValueError(f"depth is {depth!r}; it must be an integer >= 1")
     hidden = memory.input_size
     sizes = [input_size + layers.size_of(memory.read_shape)] + [hidden] * (depth - 1)

@@ -8,10 +8,13 @@ import jax.numpy as jnp
 
 from diffmem.base import Array, Params
 
+# What fresh parameters are made of, also where 64-bit numbers are switched on, as in Flax. Cast them to have another type.
+DTYPE = jnp.float32
+
 
 def init(layer: nn.Module, key: Array, *shapes: tuple[int, ...]) -> Params:
     """The layer's parameters for inputs of these shapes."""
-    return layer.init(key, *(jnp.zeros(shape) for shape in shapes))["params"]
+    return layer.init(key, *(jnp.zeros(shape, DTYPE) for shape in shapes))["params"]
 
 
 def apply(layer: nn.Module, params: Params, *inputs):

@@ -52,12 +52,16 @@ def unroll(
         (7, 5)
     """
     check_sequence(memory, xs)
+    if starts is not None:
+        starts = jnp.asarray(starts)
     if starts is not None and (starts.shape != xs.shape[:1] or starts.dtype != bool):
         raise ValueError(f"starts is {starts.dtype}{list(starts.shape)}; it must be bool[{xs.shape[0]}], one flag per x")
     if method not in METHODS:
         raise ValueError(f"method is {method!r}; legal: {', '.join(map(repr, METHODS))}")
     if isinstance(remat, bool) or not isinstance(remat, int) or remat < 0:
         raise ValueError(f"remat is {remat!r}; it must be an integer >= 0 (0 stores every state)")
+    if method == "parallel" and remat:
+        raise ValueError(f"remat is {remat}, but method is 'parallel', which stores no chunks; use method='scan'")
     scannable = hasattr(memory, "combine")
     if method == "parallel" and not scannable:
         raise ValueError(f"method is 'parallel', but {type(memory).__name__} is not a ScanMemory; use 'scan' or 'auto'")
@@ -94,6 +98,8 @@ def store(memory: Memory[S], params: Params, state: S | None, xs: Array, *, mask
         ValueError: a batch of sequences, a wrong width, or a mask of another shape.
     """
     check_sequence(memory, xs)
+    if mask is not None:
+        mask = jnp.asarray(mask)
     if mask is not None and (mask.shape != xs.shape[:1] or mask.dtype != bool):
         raise ValueError(f"mask is {mask.dtype}{list(mask.shape)}; it must be bool[{xs.shape[0]}], one flag per x")
     state = memory.init_state(params) if state is None else state
@@ -112,10 +118,12 @@ def where(flag: Array, yes: Any, no: Any) -> Any:
 
 
 def check_sequence(memory: Memory, xs: Array) -> None:
-    """Raises ValueError unless xs is [T, input_size] for this memory."""
+    """Raises ValueError unless xs is [T, input_size] for this memory, with at least one step."""
     if xs.ndim != 2:
         hint = "xs is [B, T, D]; diffmem functions take one sequence, wrap the call in jax.vmap" if xs.ndim == 3 else ""
         raise ValueError(f"xs has shape {list(xs.shape)}; it must be [T, input_size={memory.input_size}]. {hint}".strip())
+    if xs.shape[0] == 0:
+        raise ValueError(f"xs has shape {list(xs.shape)}: a sequence needs at least one step")
     if xs.shape[1] != memory.input_size:
         raise ValueError(
             f"xs has width {xs.shape[1]} (shape {list(xs.shape)}), but {type(memory).__name__}.input_size is "
@@ -151,7 +159,8 @@ def _parallel(memory, params, state, xs, starts, initial):
     if starts is not None:
         elements = jax.vmap(begin, in_axes=(0, 0, None))(flags, elements, initial)
     first = jax.tree.map(lambda a: a[0], elements)
-    first = where(flags[0], first, memory.combine(params, memory.lift(state), first))
+    before = where(flags[0], initial, state)  # chosen before it is combined, for the same reason as below
+    first = where(flags[0], first, memory.combine(params, memory.lift(before), first))
     elements = jax.tree.map(lambda all, one: all.at[0].set(one), elements, first)
 
     def combine(a, b):

@@ -26,7 +26,7 @@ class HebbianElement(NamedTuple):
 @register(
     "hebbian",
     paper="Kohonen 1972, Correlation Matrix Memories",
-    small=dict(input_size=5, key_size=3, value_size=7, heads=2),
+    small=dict(input_size=5, key_size=3, value_size=6, heads=2),
 )
 @dataclass(frozen=True)
 class Hebbian:
@@ -83,7 +83,7 @@ class Hebbian:
             for one, (name, size) in zip(keys, sizes.items(), strict=True)
         }
         # Heads start with half-lives from a few steps to about a hundred.
-        return {**params, "decay": jnp.linspace(2.0, 5.0, self.heads)}
+        return {**params, "decay": jnp.linspace(2.0, 5.0, self.heads, dtype=layers.DTYPE)}
 
     def init_state(self, params: Params) -> HebbianState:
         return HebbianState(jnp.zeros((self.heads, self.key_size, self.value_size), layers.dtype_of(params)))

@@ -55,6 +55,9 @@ class NTM:
     Read:   r = sum_n w[n] M_n
     Write:  M_n <- M_n * (1 - w[n] e) + w[n] a,  one write head after the other
 
+    With a constant memory, slots differ only by where the heads have been: with addressing="content", or heads that start
+    "uniform" or "zero", all slots would stay equal for ever, so take a learned or random memory there.
+
     The memory alone: `Controlled` (or `diffmem.control`) puts a controller in front, whose output is x here.
 
     Args:
@@ -162,12 +165,12 @@ class NTM:
         if self.initial_memory == "learned":
             params["slots"] = self._random_slots(memory)
         if self.initial_weights == "learned":
-            params["weights"] = jax.random.normal(weights, (self.read_heads + self.write_heads, self.slots))
+            params["weights"] = jax.random.normal(weights, (self.read_heads + self.write_heads, self.slots), layers.DTYPE)
         return params
 
     def _random_slots(self, key: Array) -> Array:
         bound = (self.slots + self.width) ** -0.5
-        return jax.random.uniform(key, (self.width, self.slots), minval=-bound, maxval=bound)
+        return jax.random.uniform(key, (self.width, self.slots), layers.DTYPE, -bound, bound)
 
     def init_state(self, params: Params) -> NTMState:
         dtype = layers.dtype_of(params)
@@ -230,8 +233,14 @@ class NTM:
 
     def write(self, params: Params, state: NTMState, x: Array) -> NTMState:
         raw = self._project(params, "write_heads", self.write_heads, x)
-        weights = self._address(state.slots, state.write_weights, raw)
-        return state._replace(slots=self._edit(state.slots, weights, raw), write_weights=weights)
+        # Interleaved heads look one after the other, others all at once.
+        one_by_one = self.order == "interleaved"
+        groups = [slice(i, i + 1) for i in range(self.write_heads)] if one_by_one else [slice(None)]
+        slots, weights = state.slots, []
+        for heads in groups:
+            weights.append(self._address(slots, state.write_weights[heads], raw[heads]))
+            slots = self._edit(slots, weights[-1], raw[heads])
+        return state._replace(slots=slots, write_weights=jnp.concatenate(weights))
 
     def _edit(self, slots: Array, weights: Array, raw: Array) -> Array:
         for one in zip(weights, *self._edits(raw), strict=True):

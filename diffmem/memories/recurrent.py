@@ -32,15 +32,17 @@ class _Recurrent:
     def read_shape(self) -> tuple[int, ...]:
         return (self.hidden_size,)
 
-    def _zeros(self, dtype=None):
+    def _zeros(self, dtype):
         return self.State(*(jnp.zeros(self.hidden_size, dtype) for _ in self.State._fields))
 
     def _carry(self, state):
         return tuple(state) if len(state) > 1 else state[0]
 
     def init_params(self, key: Array) -> Params:
-        zeros = self._zeros()
-        params = dict(self.Cell(self.hidden_size).init(key, self._carry(zeros), jnp.zeros(self.input_size))["params"])
+        zeros = self._zeros(layers.DTYPE)
+        params = dict(
+            self.Cell(self.hidden_size).init(key, self._carry(zeros), jnp.zeros(self.input_size, layers.DTYPE))["params"]
+        )
         return {**params, "initial": zeros._asdict()} if self.learned_state else params
 
     def init_state(self, params: Params):
@@ -65,7 +67,7 @@ class LSTMState(NamedTuple):
     hidden: Array
 
 
-@register("lstm", paper="Hochreiter & Schmidhuber 1997, Long Short-Term Memory", small=dict(input_size=5, hidden_size=7))
+@register("lstm", paper="Hochreiter & Schmidhuber 1997, Long Short-Term Memory", small=dict(input_size=5, hidden_size=6))
 @dataclass(frozen=True)
 class LSTM(_Recurrent):
     """A long short-term memory layer, `flax.linen.OptimizedLSTMCell`, behind the contract.
@@ -110,7 +112,7 @@ class GRUState(NamedTuple):
     hidden: Array
 
 
-@register("gru", paper="Cho et al. 2014, Learning Phrase Representations", small=dict(input_size=5, hidden_size=7))
+@register("gru", paper="Cho et al. 2014, Learning Phrase Representations", small=dict(input_size=5, hidden_size=6))
 @dataclass(frozen=True)
 class GRU(_Recurrent):
     """A gated recurrent unit layer, `flax.linen.GRUCell`, behind the contract.

@@ -55,7 +55,8 @@ def compare(path: str | Path, dtype: str = "float64") -> Iterator[Comparison]:
     if reference not in CONVERTERS:
         raise ValueError(f"{path}: no converter for reference {reference!r}; known: {', '.join(CONVERTERS)}")
     with jax.enable_x64(dtype == "float64"):
-        yield from _compare(path, config, tensors, CONVERTERS[reference], dtype)
+        # Computed in full before anything is handed out: a caller that stops early must not leave 64 bits switched on.
+        yield from list(_compare(path, config, tensors, CONVERTERS[reference], dtype))
 
 
 def _compare(path, config, tensors, forward, dtype):
