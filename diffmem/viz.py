@@ -104,14 +104,14 @@ def memory_use(inputs: Array, targets: Array, outputs: Array, write_weights: Arr
 
     Source: Graves et al. 2014, figure 6.
     """
-    write_weights, read_weights = np.asarray(write_weights), np.asarray(read_weights)
-    count = write_weights.shape[1]
-    slots = _used(np.maximum(write_weights.max(0), read_weights.max(0)) > 0.05)
+    written, read = np.asarray(write_weights), np.asarray(read_weights)
+    count = written.shape[1]
+    slots = _used(np.maximum(written.max(0), read.max(0)) > 0.05)
     panels = [
         ("inputs", np.asarray(inputs), None),
-        ("write weightings\n(slot)", write_weights[:, slots % count], slots),
+        ("write weightings\n(slot)", written[:, slots % count], slots),
         ("targets", np.asarray(targets), None),
-        ("read weightings\n(slot)", read_weights[:, slots % count], slots),
+        ("read weightings\n(slot)", read[:, slots % count], slots),
         ("outputs", np.asarray(outputs), None),
     ]
     figure, grid = _figure(7, 7.2, rows=len(panels), heights=[1 if rows is None else 1.6 for *_, rows in panels])

@@ -4,17 +4,18 @@
 
 All heads address M[t-1], the read head reads M[t-1], then the write head writes. Float32 on the CPU, exact gradients.
 
-What makes it fast, each change measured alone, alternating with its alternative in one process (T=82, B=16, one thread;
-two busy cores, so only the ratios hold). Smaller is faster; "x1.15" means 1.15 times as long as what is used here:
+What makes it fast (T=82, B=16, one thread; two busy cores, so only the ratios hold, and those to a few percent). "x1.15" means
+1.15 times as long as what is used here:
   - 8 steps unrolled per compiled graph: x1.17 with 2 steps. With 16 x0.99, but twice the compile time of 8. Larger graphs
     were not measured to the end, and `torch._higher_order_ops.scan` refuses this step's backward ("might be aliasing").
-  - inductor's C++ wrapper: x1.10 with the default Python one. "max-autotune-no-cudagraphs": x1.07.
+  - inductor's C++ wrapper: x1.10 with the default Python one. "max-autotune-no-cudagraphs": x1.00-1.07.
   - weight gradients as one product per sequence instead of a sum of small ones per step: x1.05-1.08 without.
   - exp(gamma log w) for w^gamma: x2.1 with pow. As a softmax, inductor rewrites gamma's sign into a loop it cannot vectorise.
   - memory as [B, W, N], so that the vector units run along the 128 slots: x1.15 with [B, N, W].
   - neighbours of the shift as slices of a padded copy: torch.roll becomes scalar gathers (kernel time of a step x1.1).
   - no difference: bmm or broadcasting for the content products, unsafe math flags, memory planning.
-  - one thread: the kernels are too small to share; with two threads no faster at best, and far slower on busy cores.
+  - one thread: the kernels are too small to share. Two threads had the best single run (27.8 against 31.2 ms) and the worse
+    median (42.8 against 39.5 ms), and were 2.4 times slower when the cores were busy.
 """
 
 import gc
@@ -58,7 +59,7 @@ def step(drive: Tensor, bias: Tensor, state: tuple[Tensor, ...], recurrent: Tens
         heads: [H, P], the weights of the head parameters: first all of both heads' keys, then all strengths, and so on.
     """
     cell, hidden_read, memory, w = state
-    hidden, (batch, width, _) = cell.shape[1], memory.shape
+    batch, width, _ = memory.shape
     i, f, g, o = torch.addmm(drive, hidden_read, recurrent).chunk(4, 1)
     cell = torch.sigmoid(f) * cell + torch.sigmoid(i) * torch.tanh(g)
     h = torch.sigmoid(o) * torch.tanh(cell)
@@ -113,7 +114,15 @@ def build(
     collector walks all that the compiler left behind, in a tenth of the time of a run.
 
     Args:
+        batch: B, sequences at a time.
+        steps: T.
+        slots: N.
+        width: W.
+        hidden: H, units of the LSTM controller.
+        input_size: length of x.
+        output_size: length of y.
         compile: torch.compile chunks of the sequence; otherwise eager PyTorch.
+        seed: of weights and data.
         chunk: steps per compiled graph. Where it does not divide `steps`, the rest is a second graph.
         threads: of PyTorch.
     """

@@ -6,7 +6,7 @@ from experiments.config import Config, Optimizer
 
 config = Config(
     task=Copy(max_length=20),
-    memory=LSTM(input_size=9, hidden_size=256),
+    memory=LSTM(input_size=9, hidden_size=256, forget_bias=1.0),
     controller="none",
     depth=3,
     optimizer=Optimizer("rmsprop", learning_rate=3e-5),
