@@ -17,7 +17,7 @@ config = Config(
     memory=NTM(input_size=100, slots=128, width=20),
     optimizer=Optimizer("rmsprop", learning_rate=3e-4, cooldown=0.4),
     batch=2,
-    steps=15_000,
+    steps=12000,
     log_every=100,
     lengths=("1-10", "10", "15", "20"),
 )
