@@ -30,6 +30,16 @@ def test_tables_are_those_of_the_committed_results(path):
     assert readme.updated(path.read_text()) == path.read_text(), "run `python -m experiments.readme`"
 
 
+@pytest.mark.parametrize(
+    ("file", "length", "said"), [("ntm_copy_slots512", "120", "8 of 10"), ("ntm_copy_1000", "1000", "9 of 10")]
+)
+def test_claims_about_more_slots(file, length, said):
+    found = json.loads((runs.RESULTS / "evaluations" / f"{file}.json").read_text())
+    perfect = sum(seed["wrong_bits_per_sequence"][length] == 0 for seed in found["seeds"])
+    assert f"{perfect} of {len(found['seeds'])}" == said
+    assert said in README
+
+
 def test_readme_has_its_tables():
     assert all(f"<!-- {name} -->" in README for name in ("memories", "headlines", "speed"))
 
