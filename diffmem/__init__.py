@@ -1,19 +1,26 @@
 """diffmem: differentiable memory networks for JAX behind one read/write addressing API."""
 
+from diffmem.append import AppendMemory, AppendState
 from diffmem.base import Memory, Readout, ScanMemory, entry, make, names, register
 from diffmem.controller import Controlled, FeedForward, Stack, control
-from diffmem.memories import GRU, LSTM, NTM, Hebbian
+from diffmem.memories import DMN, GRU, LSTM, NTM, DMNPlus, Hebbian, MemN2N, MemNN
 from diffmem.unroll import store, unroll
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "DMN",
     "GRU",
     "LSTM",
     "NTM",
+    "AppendMemory",
+    "AppendState",
     "Controlled",
+    "DMNPlus",
     "FeedForward",
     "Hebbian",
+    "MemN2N",
+    "MemNN",
     "Memory",
     "Readout",
     "ScanMemory",

@@ -11,7 +11,7 @@ Shape legend, used in the whole library:
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from diffmem.base import Array
 
@@ -124,3 +124,58 @@ def sharpen(weights: Float[Array, "H N"], gamma: Float[Array, "H"], *, epsilon: 
         powers = jnp.exp(logits)
         return powers / (jnp.sum(powers, -1, keepdims=True) + epsilon)
     return jax.nn.softmax(logits, axis=-1)
+
+
+def masked_softmax(logits: Float[Array, "*batch N"], mask: Bool[Array, "*batch N"]) -> Float[Array, "*batch N"]:
+    """softmax over the places where mask is True; the others get exactly 0, and all get 0 where there is none.
+
+    What stands in a masked place reaches neither the value nor the gradient, not even a NaN.
+    """
+    kept = jnp.where(mask, logits, -jnp.inf)
+    top = jnp.max(kept, -1, keepdims=True)
+    powers = jnp.where(mask, jnp.exp(jnp.where(mask, logits - lax.stop_gradient(jnp.where(top > -jnp.inf, top, 0)), 0)), 0)
+    total = jnp.sum(powers, -1, keepdims=True)
+    return powers / jnp.where(total > 0, total, 1)
+
+
+POSITIONS = ("memn2n", "paper", "dmnplus")
+
+
+def position_factors(length: int, width: int, kind: str = "memn2n") -> tuple[Array, Array]:
+    """The position encoding of a sentence's words in factors: pe[j, i] = words[j, 0] + words[j, 1] * features[i].
+
+    The encoding has rank two, so that a sentence's encoding sum_j pe[j] * E[word_j] needs only two bags of words: with
+    a = sum_j words[j, 0] onehot_j and b = sum_j words[j, 1] onehot_j it is a E + features * (b E).
+
+    kind="memn2n":   pe = 1 + 4 (i - (W+1)/2) (j - (J+1)/2) / (W J), as in the authors' code; i, j from 1
+    kind="paper":    pe = (1 - j/J) - (i/W) (1 - 2 j/J), as printed; i, j from 1
+    kind="dmnplus":  the same with i, j from 0, W - 1 and J - 1: as in a common port of DMN+
+
+    Args:
+        length: J, positions in a (padded) sentence.
+        width: W, the embedding's size.
+        kind: which formula.
+
+    Returns:
+        words [J, 2] and features [W].
+
+    Raises:
+        ValueError: an unknown kind.
+
+    Source: Sukhbaatar et al. 2015, section 4.1; Xiong et al. 2016, section 3.1.
+    """
+    if kind not in POSITIONS:
+        raise ValueError(f"kind is {kind!r}; legal: {', '.join(map(repr, POSITIONS))}")
+    j, i = jnp.arange(1.0, length + 1), jnp.arange(1.0, width + 1)
+    if kind == "memn2n":
+        words = jnp.stack([jnp.ones(length), (j - (length + 1) / 2) / length], -1)
+        return words, 4 * (i - (width + 1) / 2) / width
+    place = j / length if kind == "paper" else (j - 1) / max(length - 1, 1)
+    feature = i / width if kind == "paper" else (i - 1) / max(width - 1, 1)
+    return jnp.stack([1 - place, 2 * place - 1], -1), feature
+
+
+def position_encoding(length: int, width: int, kind: str = "memn2n") -> Float[Array, "J W"]:
+    """The position encoding as a matrix [J, W]; see `position_factors` for the formulas and arguments."""
+    words, features = position_factors(length, width, kind)
+    return words[:, :1] + words[:, 1:] * features

@@ -103,6 +103,9 @@ def store(memory: Memory[S], params: Params, state: S | None, xs: Array, *, mask
     if mask is not None and (mask.shape != xs.shape[:1] or mask.dtype != bool):
         raise ValueError(f"mask is {mask.dtype}{list(mask.shape)}; it must be bool[{xs.shape[0]}], one flag per x")
     state = memory.init_state(params) if state is None else state
+    at_once: Any = getattr(memory, "write_all", None)
+    if at_once is not None:
+        return at_once(params, state, xs, jnp.ones(xs.shape[0], bool) if mask is None else mask)
 
     def write(state, inputs):
         x, keep = inputs

@@ -23,16 +23,20 @@ CONFIGS = Path(__file__).parent / "configs"
 class Optimizer:
     """How parameters move. "rmsprop" is the paper's: centred, with momentum."""
 
-    name: Literal["rmsprop", "adam"] = "rmsprop"
+    name: Literal["rmsprop", "adam", "sgd"] = "rmsprop"
     learning_rate: float = 1e-4
     momentum: float = 0.9
     """Of rmsprop, and adam's first moment."""
     clip: float = 10.0
     """Gradients are clipped to +-clip, element by element."""
+    clip_norm: float | None = None
+    """Gradients are also scaled down to this norm, all of them together."""
     warmup: int = 0
     """Steps over which the learning rate rises from 0."""
     cooldown: float = 0.0
     """Last fraction of the steps, over which the learning rate falls to 0."""
+    halvings: int = 0
+    """How often the learning rate is halved, at equal distances."""
 
     def build(self, steps: int) -> optax.GradientTransformation:
         """The optax transformation for a run of this many steps."""
@@ -44,11 +48,18 @@ class Optimizer:
                 optax.linear_schedule(self.learning_rate, 0.0 if self.cooldown else self.learning_rate, falling),
             ]
             schedule = optax.join_schedules(pieces, [steps - falling if self.cooldown else self.warmup])
+        if self.halvings:
+            every = max(steps // (self.halvings + 1), 1)
+            halved, before = optax.exponential_decay(1.0, every, 0.5, staircase=True), schedule
+            schedule = lambda step: halved(step) * (before(step) if callable(before) else before)  # noqa: E731
         if self.name == "rmsprop":
             rule = optax.rmsprop(schedule, decay=0.95, eps=1e-4, centered=True, momentum=self.momentum)
-        else:
+        elif self.name == "adam":
             rule = optax.adam(schedule, b1=self.momentum)
-        return optax.chain(optax.clip(self.clip), rule)
+        else:
+            rule = optax.sgd(schedule, momentum=self.momentum or None)
+        norm = () if self.clip_norm is None else (optax.clip_by_global_norm(self.clip_norm),)
+        return optax.chain(optax.clip(self.clip), *norm, rule)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Every registered memory against its NumPy loop: values, weights and the state after every step, to 1e-10."""
 
 import dataclasses
+import itertools
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,19 +11,29 @@ import pytest
 
 import diffmem
 from diffmem.base import Readout
-from tests.oracles import hebbian, ntm, recurrent
+from tests.oracles import append, dmn, hebbian, memn2n, memnn, ntm, recurrent
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "strict_types")
 
 # Every memory's oracle: a module, or what is like one, with `unroll`.
 ORACLES = {
+    "dmn": SimpleNamespace(unroll=dmn.dmn_unroll),
+    "dmnplus": SimpleNamespace(unroll=dmn.dmnplus_unroll),
     "gru": SimpleNamespace(unroll=recurrent.gru_unroll),
     "hebbian": hebbian,
     "lstm": SimpleNamespace(unroll=recurrent.lstm_unroll),
+    "memn2n": memn2n,
+    "memnn": memnn,
     "ntm": ntm,
 }
 TIME = 7
 STARTS = np.array([0, 0, 1, 0, 0, 1, 1], bool)
+# Runs of the memories that keep their newest inputs: where sequences start, and which inputs are zeros.
+RUNS = (
+    (STARTS, ()),
+    (STARTS, (0, 2, 3, 6)),  # nothing but zeros is stored at some steps
+    (np.zeros(TIME, bool), (2, 5)),  # longer than the memory has slots
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +68,7 @@ def close(got, want, what):
         np.testing.assert_allclose(getattr(got, name), value, rtol=0, atol=1e-10, err_msg=f"{what} {name}")
 
 
-def compare(unroll, memory, variants, config=None):
+def compare(unroll, memory, variants, config=None, runs=RUNS[:1]):
     """Holds a memory to its oracle's `unroll` for each of several parameters, with one compilation."""
     config = config or dataclasses.asdict(memory)
     with jax.enable_x64(True):
@@ -67,12 +78,13 @@ def compare(unroll, memory, variants, config=None):
             last, readout = diffmem.unroll(Recorded(memory), params, None, xs, starts=starts, method="scan")
             return memory.init_state(params), last, readout.value, readout.weights
 
-        for i, params in enumerate(variants):
+        for i, (params, (starts, zeros)) in enumerate(itertools.product(variants, runs)):
             xs = np.random.default_rng(i).normal(size=(TIME, memory.input_size))
-            first, last, readout, states = run(params, xs, STARTS)
+            xs[list(zeros)] = 0
+            first, last, readout, states = run(params, xs, starts)
             if config.get("initial_memory") == "random":
                 config["random_slots"] = np.asarray(first.slots)
-            want_last, want, want_states = unroll(config, params, None, xs, starts=STARTS)
+            want_last, want, want_states = unroll(config, params, None, xs, starts=starts)
             close(readout, want, "readout")
             for t in range(TIME):
                 close(jax.tree.map(lambda a, t=t: a[t], states), want_states[t], f"state {t}")
@@ -82,12 +94,53 @@ def compare(unroll, memory, variants, config=None):
 @pytest.mark.parametrize("name", [name for name in ORACLES if name != "ntm"])
 @pytest.mark.parametrize("learned", [False, True])
 def test_small(name, learned):
-    if learned and name == "hebbian":
+    if learned and name in ("hebbian", *APPENDING):
         pytest.skip("nothing initial to learn")
     options = {"learned_state": True} if learned else {}
     memory = diffmem.make(name, **diffmem.entry(name).small, **options)
     rng = np.random.default_rng(0)
-    compare(ORACLES[name].unroll, memory, [random_params(memory, rng, scale) for scale in (0.5, 2.0, 10.0)])
+    runs = RUNS if name in APPENDING else RUNS[:1]
+    compare(ORACLES[name].unroll, memory, [random_params(memory, rng, scale) for scale in (0.5, 2.0, 10.0)], runs=runs)
+
+
+# Options of the memories that keep their newest inputs, other than the small ones that are registered.
+APPENDING = {
+    "memn2n": [
+        dict(tying="adjacent", encoding="bag", hops=3, slots=4),
+        dict(tying="adjacent", encoding="bag", hops=1, relu=3, time=False, mask=False),
+        dict(tying="adjacent", encoding="position", hops=2, softmax=False, slots=4, mask=False),
+        dict(tying="layerwise", encoding="position", hops=3, relu=2, slots=4),
+        dict(tying="layerwise", encoding="bag", hops=2, mask=False),
+        dict(tying="layerwise", encoding="bag", hops=2, softmax=False, time=False, relu=1),
+        dict(tying="layerwise", encoding="position", hops=1, time=False, slots=4),
+    ],
+    "memnn": [
+        dict(encoding="bag", hops=3, hard=False, slots=4),
+        dict(encoding="position", hops=1, hard=False, mask=False),
+        dict(encoding="position", hops=2, hard=True),
+        dict(encoding="bag", hops=3, hard=True, slots=4),
+        dict(encoding="bag", hops=2, hard=True, mask=False),
+    ],
+    "dmn": [
+        dict(gate="sigmoid", passes=3, slots=4),
+        dict(gate="sigmoid", passes=2, shared_gru=True, mask=False),
+        dict(gate="softmax", passes=1, mask=False),
+        dict(gate="softmax", passes=3, shared_gru=True, slots=4),
+    ],
+    "dmnplus": [
+        dict(passes=3, tied_update=False, slots=4),
+        dict(passes=2, tied_update=True, mask=False),
+        dict(passes=1, tied_update=False, mask=False),
+        dict(passes=3, tied_update=True),
+    ],
+}
+
+
+@pytest.mark.parametrize(("name", "option"), [(name, option) for name in APPENDING for option in APPENDING[name]], ids=str)
+def test_appending(name, option):
+    memory = diffmem.make(name, **{**diffmem.entry(name).small, **option})
+    rng = np.random.default_rng(5)
+    compare(ORACLES[name].unroll, memory, [random_params(memory, rng, scale) for scale in (0.3, 1.0)], runs=RUNS)
 
 
 def extreme(memory, rng, scale, gamma):
@@ -213,5 +266,5 @@ def test_ntm_verbs(order):
 
 def test_an_oracle_is_not_the_library():
     """The oracles are NumPy only: they cannot agree because they call the same code."""
-    for module in (hebbian, ntm, recurrent):
+    for module in (append, dmn, hebbian, memn2n, memnn, ntm, recurrent):
         assert not {"jax", "jnp", "diffmem"} & set(vars(module))

@@ -1,7 +1,24 @@
 """The memories, one file each. Importing this package registers them all."""
 
+from diffmem.memories.dmn import DMN
+from diffmem.memories.dmnplus import DMNPlus
 from diffmem.memories.hebbian import Hebbian, HebbianState
+from diffmem.memories.memn2n import MemN2N
+from diffmem.memories.memnn import MemNN
 from diffmem.memories.ntm import NTM, NTMState
 from diffmem.memories.recurrent import GRU, LSTM, GRUState, LSTMState
 
-__all__ = ["GRU", "LSTM", "NTM", "GRUState", "Hebbian", "HebbianState", "LSTMState", "NTMState"]
+__all__ = [
+    "DMN",
+    "GRU",
+    "LSTM",
+    "NTM",
+    "DMNPlus",
+    "GRUState",
+    "Hebbian",
+    "HebbianState",
+    "LSTMState",
+    "MemN2N",
+    "MemNN",
+    "NTMState",
+]

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.golden import CONVERTERS, compare, default_root
+from tests.golden import CONVERTERS, FOLDERS, compare, default_root
 
 
 def main() -> int:
@@ -13,7 +13,7 @@ def main() -> int:
     parser.add_argument("files", nargs="*", metavar="FILE", help=".npz files; default: all known ones beside the checkout")
     parser.add_argument("--dtype", choices=("float64", "float32", "both"), default="both")
     options = parser.parse_args()
-    files = options.files or [str(p) for p in sorted(default_root().glob("*/*.npz")) if p.parent.name == "ntm"]
+    files = options.files or [str(p) for p in sorted(default_root().glob("*/*.npz")) if p.parent.name in FOLDERS]
     if not files:
         parser.error(f"no files given and none found under {default_root()}")
     failed = False

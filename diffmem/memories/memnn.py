@@ -1,0 +1,138 @@
+"""The memory network of Weston et al. 2015: supporting facts picked by hard argmax."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from diffmem import addressing, layers
+from diffmem.append import AppendMemory, AppendState
+from diffmem.base import Array, Params, Readout, check_counts, register
+
+
+@register(
+    "memnn",
+    paper="Weston et al. 2015, Memory Networks",
+    small=dict(input_size=10, slots=8, width=3, hops=2, hard=False),
+)
+@dataclass(frozen=True)
+class MemNN(AppendMemory):
+    """A memory network: stored sentences, of which K are picked one after the other.
+
+    What is known after k picks is x = tanh(Q q + sum_j a_j * (F m_j) + b_k). A candidate y beats y' if s(x, y, y') > 0:
+
+    s(x, y, y') = x . (Y y - Y y') + (T x) . [x older than y, x older than y', y older than y']
+
+    where "x" is as old as the last picked sentence, or as the question. A candidate "no more" ends the picking.
+
+    Args:
+        input_size: length of a sentence and of the question: the vocabulary's size, twice that with encoding="position".
+        slots: N, sentences that are remembered; older ones are dropped.
+        mask: whether sentences of zeros are passed over.
+        width: d, the embedding's size.
+        hops: K, the largest number of supporting facts.
+        encoding: "position" or "bag"; see `addressing.position_factors`.
+        hard: True picks the winner of a tournament from the oldest to the newest sentence, which has no gradient: train
+            with `comparisons`. False weights all candidates by the softmax of their mean lead over the others.
+
+    `Readout.value` is what is known after the last pick, in embeddings of its own for the response, `read_shape` (width,).
+    `Readout.weights` [K, N + 1] is what was picked, one-hot if hard; the last column is "no more".
+
+    Raises:
+        ValueError: a size below one, an unknown encoding, an odd input_size with encoding="position".
+
+    Example:
+        >>> import jax, diffmem
+        >>> memory = diffmem.MemNN(input_size=20, width=8)
+        >>> params = memory.init_params(jax.random.key(0))
+        >>> story = diffmem.store(memory, params, None, jax.numpy.ones((4, 20)))
+        >>> memory.read(params, story, jax.numpy.ones(20))[1].weights.sum(-1)
+        Array([1., 1., 1.], dtype=float32)
+
+    Source: Weston, Chopra & Bordes 2015, sections 3.1 and 3.4; Weston et al. 2015 (arXiv:1502.05698), section 5, for the
+    adaptive number of facts and the non-linearity.
+
+    Differences from the paper:
+        - word order comes from the position encoding instead of N-grams.
+        - a sentence is picked at most once.
+        - the order of the picks enters through a_j and b_k, learned per pick.
+    """
+
+    width: int = 50
+    hops: int = 3
+    encoding: Literal["position", "bag"] = "position"
+    hard: bool = True
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_counts(self, width=self.width, hops=self.hops)
+        layers.check_encoding(self)
+
+    @property
+    def read_shape(self) -> tuple[int, ...]:
+        return (self.width,)
+
+    def init_params(self, key: Array) -> Params:
+        words = layers.vocabulary_size(self)
+        keys = jax.random.split(key, 5)
+        normal = lambda key, *shape: 0.1 * jax.random.normal(key, shape, layers.DTYPE)  # noqa: E731
+        return {
+            "candidates": normal(keys[0], words, self.width),
+            "no_more": normal(keys[1], self.width),
+            "time": normal(keys[2], self.width, 3),
+            "address": normal(keys[3], 2, words, self.width),
+            "response": normal(keys[4], 2, words, self.width),
+            "picks": jnp.ones((self.hops, self.width), layers.DTYPE),
+            "biases": jnp.zeros((self.hops + 1, self.width), layers.DTYPE),
+        }
+
+    def known(self, params: Params, tables: Array, query: Array, picked: Array) -> Array:
+        """x [W] from the query and the first k picked sentences [k, D] (zeros: none), in tables [2, V, W]: Q and F."""
+        x = layers.embed_bags(tables[0], query, self.encoding) + params["biases"][len(picked)]
+        if len(picked):
+            found = layers.embed_bags(tables[1], picked, self.encoding)
+            x = x + (found * params["picks"][: len(picked)]).sum(0)
+        return jnp.tanh(x)
+
+    def comparisons(self, params: Params, state: AppendState, query: Array, picks: Array) -> Array:
+        """s [N + 1, N + 1] of all pairs of candidates (y, y'), given the slots picked so far [k], int (N: "no more")."""
+        slots = state.slots.shape[0]
+        sentences = jnp.concatenate([state.slots, jnp.zeros_like(state.slots[:1])])
+        x = self.known(params, params["address"], query, sentences[picks])
+        candidates = jnp.concatenate([layers.embed_bags(params["candidates"], state.slots, self.encoding), params["no_more"][None]])
+        merit = candidates @ x
+        place = jnp.arange(slots + 1, dtype=jnp.int32)
+        is_fact = place < slots  # "no more" has no age
+        age = jnp.where(is_fact, place, -1)
+        own = age[picks[-1]] if len(picks) else -1
+        first = (own > age) & is_fact
+        older = [first[:, None], first, (age[:, None] > age) & is_fact[:, None] & is_fact]
+        time = x @ params["time"]
+        return merit[:, None] - merit + sum(time[i] * flags.astype(time.dtype) for i, flags in enumerate(older))
+
+    def _hard(self, lead: Array, free: Array) -> Array:
+        """The winner of the tournament [N + 1], one-hot: "no more" is challenged by each sentence, oldest first."""
+        slots = len(lead) - 1
+        challenge = lambda best, i: (jnp.where(free[i] & (lead[best, i] < 0), i, best), None)  # noqa: E731
+        best = lax.scan(challenge, jnp.int32(slots), jnp.arange(slots, dtype=jnp.int32), reverse=True)[0]
+        return jax.nn.one_hot(best, slots + 1, dtype=lead.dtype)
+
+    def read(self, params: Params, state: AppendState, query: Array) -> tuple[AppendState, Readout]:
+        free, weights, picks = jnp.append(self.filled(state), True), [], jnp.zeros(0, jnp.int32)
+        place = jnp.arange(len(free), dtype=jnp.int32)
+        sentences = jnp.concatenate([state.slots, jnp.zeros_like(state.slots[:1])])
+        for _ in range(self.hops):
+            lead = self.comparisons(params, state, query, picks)
+            if self.hard:
+                chosen = self._hard(lead, free)
+            else:
+                mean = jnp.where(free, lead, 0).sum(-1) / free.sum(dtype=lead.dtype)
+                chosen = addressing.masked_softmax(mean, free)
+            pick = jnp.argmax(chosen).astype(jnp.int32)
+            picks = jnp.append(picks, pick)
+            free = free & ((place != pick) | (place == place[-1]))  # picked once, but "no more" as often as it takes
+            weights.append(chosen)
+        found = jnp.stack(weights) @ sentences
+        return state, Readout(self.known(params, params["response"], query, found), jnp.stack(weights))

@@ -1,0 +1,222 @@
+"""Question answering about a story: an encoder, a memory that stores the story and is read once, and an answer."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from diffmem import addressing, layers
+from diffmem.base import Array, Memory, Params, check_choice, check_counts
+from diffmem.unroll import store
+
+
+class Answer(NamedTuple):
+    """logits [V] over the vocabulary, and the memory's weights: [hops or passes, slots], the newest sentence first."""
+
+    logits: Array
+    weights: Any
+
+
+def bags(words: Array, vocabulary: int, kind: str = "memn2n", dtype: Any = layers.DTYPE) -> Array:
+    """Sentences as two bags of words each, from which `layers.embed_bags` makes position-encoded embeddings.
+
+    Args:
+        words: [*shape, J] word numbers, 0 for padding.
+        vocabulary: V.
+        kind: which position encoding, see `addressing.position_factors`; "bag" for one plain bag.
+        dtype: of the result.
+
+    Returns:
+        [*shape, 2 V], or [*shape, V] for kind="bag".
+    """
+    hot = jax.nn.one_hot(words, vocabulary, dtype=dtype) * (words > 0)[..., None].astype(dtype)
+    if kind == "bag":
+        return hot.sum(-2)
+    factors = addressing.position_factors(words.shape[-1], 1, kind)[0].astype(hot.dtype)
+    return jnp.einsum("...jv,jf->...fv", hot, factors).reshape(*words.shape[:-1], -1)
+
+
+@dataclass(frozen=True)
+class Bags:
+    """Sentences and question as bags of words, for memories with embeddings of their own (MemN2N, MemNN).
+
+    Args:
+        vocabulary: V.
+        kind: see `bags`.
+    """
+
+    vocabulary: int
+    kind: str = "memn2n"
+
+    def init_params(self, key: Array) -> Params:
+        return {}
+
+    def sentence(self, words: Array) -> Array:
+        """What of a sentence [*shape, J] does not depend on parameters: computed once for a data set."""
+        return bags(words, self.vocabulary, self.kind)
+
+    question = sentence
+
+    def __call__(self, params: Params, story: Array, mask: Array, question: Array) -> tuple[Array, Array, Array]:
+        return story, mask, question
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """Position-encoded sentence vectors, and the question by a GRU over its words (DMN+).
+
+    Args:
+        vocabulary: V.
+        width: d.
+        kind: which position encoding.
+    """
+
+    vocabulary: int
+    width: int
+    kind: str = "paper"
+
+    def init_params(self, key: Array) -> Params:
+        embedding, question = jax.random.split(key)
+        table = jax.random.uniform(embedding, (self.vocabulary, self.width), layers.DTYPE, -(3**0.5), 3**0.5)
+        return {"embedding": table, "question": layers.init_gru(question, self.width, self.width)}
+
+    def sentence(self, words: Array) -> Array:
+        return bags(words, self.vocabulary, self.kind)
+
+    def question(self, words: Array) -> Array:
+        return words
+
+    def __call__(self, params: Params, story: Array, mask: Array, question: Array) -> tuple[Array, Array, Array]:
+        facts = layers.embed_bags(params["embedding"], story, "position", self.kind)
+        query = layers.gru(params["question"], params["embedding"][question], mask=question > 0)[-1]
+        return facts, mask, query
+
+
+@dataclass(frozen=True)
+class Words:
+    """A GRU over all words of the story, read at the sentence ends; the same GRU over the question (DMN).
+
+    Args:
+        vocabulary: V.
+        width: d.
+    """
+
+    vocabulary: int
+    width: int
+
+    def init_params(self, key: Array) -> Params:
+        embedding, gru = jax.random.split(key)
+        table = jax.random.normal(embedding, (self.vocabulary, self.width), layers.DTYPE)
+        return {"embedding": table, "gru": layers.init_gru(gru, self.width, self.width)}
+
+    def sentence(self, words: Array) -> Array:
+        return words
+
+    question = sentence
+
+    def __call__(self, params: Params, story: Array, mask: Array, question: Array) -> tuple[Array, Array, Array]:
+        words = story.reshape(-1)
+        hidden = layers.gru(params["gru"], params["embedding"][words], mask=words > 0)
+        facts = hidden.reshape(*story.shape, -1)[:, -1]  # padding keeps the state: the last word's is the sentence's
+        query = layers.gru(params["gru"], params["embedding"][question], mask=question > 0)[-1]
+        return facts, mask, query
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Story and question as one stream of word vectors, for memories that take one input at a time (the LSTM baseline).
+
+    Args:
+        vocabulary: V.
+        width: d.
+    """
+
+    vocabulary: int
+    width: int
+
+    def init_params(self, key: Array) -> Params:
+        return {"embedding": jax.random.normal(key, (self.vocabulary, self.width), layers.DTYPE)}
+
+    def sentence(self, words: Array) -> Array:
+        return words
+
+    question = sentence
+
+    def __call__(self, params: Params, story: Array, mask: Array, question: Array) -> tuple[Array, Array, None]:
+        words = jnp.append(story.reshape(-1), question)
+        return params["embedding"][words], words > 0, None
+
+
+ANSWERS = ("tied", "dense", "dense_query", "gru")
+
+
+@dataclass(frozen=True)
+class QuestionAnswering:
+    """Stores a story, reads it with a question, and answers with one entry of the vocabulary.
+
+    Args:
+        encoder: `Bags`, `Sentences`, `Words` or `Stream`.
+        memory: any memory whose sizes fit the encoder's.
+        answer: "tied": W = C_K of a MemN2N with adjacent tying; "dense": W value; "dense_query": W [value, query] + b;
+            "gru": one step of a GRU from the value with the question as input, then W (DMN).
+
+    Example:
+        >>> import jax, diffmem
+        >>> from diffmem.models import Bags, QuestionAnswering
+        >>> model = QuestionAnswering(Bags(vocabulary=9), diffmem.MemN2N(input_size=18, width=8))
+        >>> params = model.init_params(jax.random.key(0))
+        >>> story = jax.numpy.array([[2, 3, 4, 0], [5, 3, 6, 0]])
+        >>> model(params, *model.encode(story, jax.numpy.array([7, 2, 0, 0]))).logits.shape
+        (9,)
+    """
+
+    encoder: Any
+    memory: Memory
+    answer: Literal["tied", "dense", "dense_query", "gru"] = "tied"
+
+    def __post_init__(self):
+        check_choice(self, "answer", ANSWERS)
+        check_counts(self, vocabulary=self.encoder.vocabulary)
+        if self.answer == "tied" and getattr(self.memory, "tying", None) != "adjacent":
+            raise ValueError(
+                f"QuestionAnswering.answer is 'tied', but {type(self.memory).__name__} has no adjacent tying; legal: 'dense'"
+            )
+
+    def init_params(self, key: Array) -> Params:
+        """Parameters of encoder, memory and answer."""
+        encoder, memory, answer, gru = jax.random.split(key, 4)
+        params = {"encoder": self.encoder.init_params(encoder), "memory": self.memory.init_params(memory)}
+        size, vocabulary, query = layers.size_of(self.memory.read_shape), self.encoder.vocabulary, self.memory.query_size
+        if self.answer == "tied":
+            return params
+        inputs = size + query if self.answer == "dense_query" else size
+        params["answer"] = layers.init_dense(answer, inputs, vocabulary)
+        return {**params, "decoder": layers.init_gru(gru, vocabulary + query, size)} if self.answer == "gru" else params
+
+    def encode(self, story: Array, question: Array) -> tuple[Array, Array, Array]:
+        """A story [N, J] and question [J] in word numbers as the arguments of `__call__`. Empty sentences are padding."""
+        return self.encoder.sentence(story), jnp.any(story > 0, -1), self.encoder.question(question)
+
+    def __call__(self, params: Params, story: Array, mask: Array, question: Array) -> Answer:
+        """Answers a question.
+
+        Args:
+            params: from `init_params`.
+            story: [N, ...], encoded sentences from the oldest to the newest.
+            mask: [N] bool, False for padding.
+            question: encoded.
+        """
+        memory = params["memory"]
+        facts, kept, query = self.encoder(params["encoder"], story, mask, question)
+        state = store(self.memory, memory, None, facts, mask=kept)
+        value, weights = self.memory.read(memory, state, query)[1]
+        value = value.reshape(-1)
+        if self.answer == "tied":
+            return Answer(memory["embeddings"][-1] @ value, weights)
+        if self.answer == "dense_query":
+            value = jnp.concatenate([value, query])
+        elif self.answer == "gru":
+            first = jnp.concatenate([jnp.zeros(self.encoder.vocabulary, value.dtype), query])
+            value = layers.gru(params["decoder"], first[None], value)[0]
+        return Answer(layers.dense(params["answer"], value), weights)

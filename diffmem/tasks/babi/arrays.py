@@ -1,0 +1,135 @@
+"""bAbI stories as padded integer arrays: every distinct sentence once, and every question as a list of sentence numbers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from diffmem.tasks.babi.text import Story, words
+
+PADDING, UNKNOWN = 0, 1
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Words and answers as numbers; an answer of several words ("n,s") is one entry, as in the MemN2N paper.
+
+    Attributes:
+        words: by number; number 0 is padding, number 1 stands for every unknown word.
+        answers: numbers of the entries that are answers.
+        length: words in the longest sentence.
+    """
+
+    words: tuple[str, ...]
+    answers: tuple[int, ...]
+    length: int
+
+    @classmethod
+    def of(cls, stories: Sequence[Story]) -> "Vocabulary":
+        """Everything that occurs in the stories, sorted."""
+        texts = {text for story in stories for text in (*story.sentences, *(question.text for question in story.questions))}
+        split = [words(text) for text in texts]
+        answers = {question.answer.lower() for story in stories for question in story.questions}
+        entries = ("<padding>", "<unknown>", *sorted({word for one in split for word in one} | answers))
+        number = {word: i for i, word in enumerate(entries)}
+        return cls(entries, tuple(sorted(number[answer] for answer in answers)), max(map(len, split)))
+
+    def __post_init__(self):
+        object.__setattr__(self, "_number", {word: i for i, word in enumerate(self.words)})
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def number(self, word: str) -> int:
+        """The word's number, UNKNOWN if it has none."""
+        return self._number.get(word.lower(), UNKNOWN)  # ty: ignore[unresolved-attribute]
+
+    def encode(self, text: str) -> np.ndarray:
+        """The words of a text as numbers [length]; what is longer than any known sentence is cut off."""
+        numbers = [self.number(word) for word in words(text)][: self.length]
+        return np.array(numbers + [PADDING] * (self.length - len(numbers)), np.int32)
+
+
+class Examples(NamedTuple):
+    """Q questions about stories of at most N sentences, S distinct sentences of at most J words.
+
+    Attributes:
+        sentences: [S, J] word numbers; row 0 is empty.
+        stories: [Q, N] rows of `sentences`, the newest first; 0 where the story is shorter.
+        questions: [Q] rows of `sentences`.
+        answers: [Q] word numbers; UNKNOWN for an answer that is not in the vocabulary, which counts as an error.
+        facts: [Q, F] where in the story the supporting facts are, in the file's order; -1 where there are fewer or where
+            the story was cut off.
+        tasks: [Q] task numbers.
+    """
+
+    sentences: np.ndarray
+    stories: np.ndarray
+    questions: np.ndarray
+    answers: np.ndarray
+    facts: np.ndarray
+    tasks: np.ndarray
+
+
+def examples(stories: Mapping[int, Sequence[Story]], vocabulary: Vocabulary, *, slots: int | None = None) -> Examples:
+    """Turns the stories of each task into arrays.
+
+    Args:
+        stories: by task number.
+        vocabulary: numbers of the words.
+        slots: N; None: the longest story. Of longer stories the newest N sentences are kept.
+    """
+    rows: dict[str, int] = {"": 0}
+    number = lambda text: rows.setdefault(text, len(rows))  # noqa: E731
+    asked = [
+        (task, [number(text) for text in story.sentences[: question.seen]], question)
+        for task, told in stories.items()
+        for story in told
+        for question in story.questions
+    ]
+    slots = slots or max(len(told) for _, told, _ in asked)
+    support = max((len(question.facts) for *_, question in asked), default=1) or 1
+    told_array = np.zeros((len(asked), slots), np.int32)
+    facts = np.full((len(asked), support), -1, np.int32)
+    for i, (_, told, question) in enumerate(asked):
+        newest = told[::-1][:slots]
+        told_array[i, : len(newest)] = newest
+        places = [len(told) - 1 - fact for fact in question.facts]
+        facts[i, : len(places)] = [place if place < slots else -1 for place in places]
+    questions = np.array([number(question.text) for *_, question in asked], np.int32)
+    answers = np.array([vocabulary.number(question.answer) for *_, question in asked], np.int32)
+    tasks = np.array([task for task, *_ in asked], np.int32)
+    sentences = np.stack([vocabulary.encode(text) for text in rows])
+    return Examples(sentences, told_array, questions, answers, facts, tasks)
+
+
+def buckets(data: Examples, sizes: Sequence[int]) -> list[Examples]:
+    """Splits the questions by story length, so that short stories are not padded to the longest.
+
+    Args:
+        data: all questions.
+        sizes: lengths, growing; a story goes to the first bucket that holds it, and is cut to its newest sentences in the
+            last one.
+
+    Returns:
+        One Examples per bucket that is not empty; they share `sentences`.
+    """
+    lengths = (data.stories > 0).sum(1)
+    bucket = np.minimum(np.searchsorted(sizes, lengths), len(sizes) - 1)
+    found = []
+    for i, size in enumerate(sizes):
+        chosen = bucket == i
+        if chosen.any():
+            facts = data.facts[chosen]
+            found.append(
+                Examples(
+                    data.sentences,
+                    data.stories[chosen][:, :size],
+                    data.questions[chosen],
+                    data.answers[chosen],
+                    np.where(facts < size, facts, -1),
+                    data.tasks[chosen],
+                )
+            )
+    return found
