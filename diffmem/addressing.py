@@ -126,15 +126,22 @@ def sharpen(weights: Float[Array, "H N"], gamma: Float[Array, "H"], *, epsilon: 
     return jax.nn.softmax(logits, axis=-1)
 
 
-def masked_softmax(logits: Float[Array, "*batch N"], mask: Bool[Array, "*batch N"]) -> Float[Array, "*batch N"]:
-    """softmax over the places where mask is True; the others get exactly 0, and all get 0 where there is none.
+def masked_softmax(
+    logits: Float[Array, "*batch N"], mask: Bool[Array, "*batch N"], *, zeros: int = 0
+) -> Float[Array, "*batch N"]:
+    """A softmax over the places where mask is True; the others get exactly 0, and all get 0 where there is none.
 
     What stands in a masked place reaches neither the value nor the gradient, not even a NaN.
+
+    Args:
+        logits: what to compare.
+        mask: who takes part.
+        zeros: so many further places with a logit of 0 take their share, which is left out of the result.
     """
-    kept = jnp.where(mask, logits, -jnp.inf)
-    top = jnp.max(kept, -1, keepdims=True)
-    powers = jnp.where(mask, jnp.exp(jnp.where(mask, logits - lax.stop_gradient(jnp.where(top > -jnp.inf, top, 0)), 0)), 0)
-    total = jnp.sum(powers, -1, keepdims=True)
+    top = jnp.max(jnp.where(mask, logits, -jnp.inf), -1, keepdims=True)
+    top = lax.stop_gradient(jnp.maximum(top, 0) if zeros else jnp.where(top > -jnp.inf, top, 0))
+    powers = jnp.where(mask, jnp.exp(jnp.where(mask, logits - top, 0)), 0)
+    total = jnp.sum(powers, -1, keepdims=True) + (zeros * jnp.exp(-top) if zeros else 0)
     return powers / jnp.where(total > 0, total, 1)
 
 

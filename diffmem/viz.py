@@ -1,5 +1,6 @@
 """Pictures of memories: how they learn, how far they generalise, where they read and write (needs matplotlib)."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -127,6 +128,68 @@ def memory_use(inputs: Array, targets: Array, outputs: Array, write_weights: Arr
     for axes in grid[:-1]:
         axes.set_xticks([])
     grid[-1].set_xlabel("time step")
+    return figure
+
+
+def story_attention(
+    sentences: Sequence[str],
+    question: str,
+    answer: str,
+    weights: Array | np.ndarray,
+    facts: Sequence[int] = (),
+    *,
+    target: str | None = None,
+    unit: str = "hop",
+    rest: str = "nothing",
+):
+    """A story, sentence by sentence, with the attention of every hop or pass, and the question and answer below.
+
+    Args:
+        sentences: N of them, from the oldest to the newest.
+        question: as asked.
+        answer: the model's.
+        weights: [K, N], what each hop or pass gave to each sentence, in the order of `sentences` (a memory's own weights have
+            the newest first); or [K, N + 1], where the last column went to none of them. Shades go from 0 to 1.
+        facts: indices of the sentences that support the answer; they are marked with ◂.
+        target: the expected answer, shown where it differs.
+        unit: what a column is called.
+        rest: what the column beyond the sentences is called.
+
+    Returns:
+        A matplotlib figure.
+
+    Raises:
+        ValueError: weights of another shape, no sentences, or a fact that is no sentence.
+    """
+    values, count = np.asarray(weights), len(sentences)
+    if not count or values.ndim != 2 or not len(values) or values.shape[1] not in (count, count + 1):
+        raise ValueError(f"weights is {list(values.shape)}; it must be [hops, N] or [hops, N + 1] for the {count} sentences")
+    if not all(0 <= fact < count for fact in facts):
+        raise ValueError(f"facts is {list(facts)}; legal: 0 to {count - 1}, the indices of the sentences")
+    hops, rows = values.shape
+    numbers = [f"{i + 1:{len(str(count))}d}".replace(" ", "\u2007") for i in range(count)]  # a space as wide as a digit
+    labels = [f"{numbers[i]}  {text}{'  ◂' if i in facts else ''}" for i, text in enumerate(sentences)]
+    labels += [f"({rest})"] * (rows - count)
+    wrong = f" (expected: {target})" if target is not None and target.lower() != answer.lower() else ""
+    figure, axes = _figure(6, 4)
+    axes.imshow(values.T, aspect="auto", cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+    for hop, row in np.argwhere(values.round(2) > 0):
+        shade = "white" if values[hop, row] > 0.55 else "black"
+        axes.text(hop, row, f"{100 * values[hop, row]:.0f}", ha="center", va="center", fontsize=8, color=shade)
+    axes.hlines(np.arange(1, rows) - 0.5, -0.5, hops - 0.5, color="0.9", linewidth=0.6)
+    axes.set_xticks(range(hops), [f"{unit} {hop + 1}" for hop in range(hops)], fontsize=9)
+    axes.set_yticks(range(rows), labels, fontsize=9, ha="left", parse_math=False)
+    for i, label in enumerate(axes.get_yticklabels()):
+        label.set_color(COLOURS[1] if i in facts else "0.4" if i == count else "black")
+    wide = max(label.get_window_extent().width for label in axes.get_yticklabels()) / figure.dpi  # in inches
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.tick_params("y", pad=72 * wide + 4)
+    axes.spines[:].set_visible(False)
+    width = max(wide + 0.6 * hops + 0.2, 3)
+    below = [*textwrap.wrap(question, int(11 * width)), f"→ {answer}{wrong}", *["◂ supporting fact"] * bool(len(facts))]
+    figure.supxlabel("\n".join(below), x=0.02, ha="left", fontsize=10, parse_math=False)
+    figure.set_size_inches(width, 0.24 * rows + 0.2 * len(below) + 0.4)
     return figure
 
 

@@ -50,8 +50,9 @@ class Optimizer:
             schedule = optax.join_schedules(pieces, [steps - falling if self.cooldown else self.warmup])
         if self.halvings:
             every = max(steps // (self.halvings + 1), 1)
-            halved, before = optax.exponential_decay(1.0, every, 0.5, staircase=True), schedule
-            schedule = lambda step: halved(step) * (before(step) if callable(before) else before)  # noqa: E731
+            halved: Any = optax.exponential_decay(1.0, every, 0.5, staircase=True)
+            before: Any = schedule if callable(schedule) else optax.constant_schedule(schedule)
+            schedule = lambda step: halved(step) * before(step)  # noqa: E731
         if self.name == "rmsprop":
             rule = optax.rmsprop(schedule, decay=0.95, eps=1e-4, centered=True, momentum=self.momentum)
         elif self.name == "adam":
@@ -134,8 +135,8 @@ def known() -> list[str]:
     return sorted(path.stem for path in CONFIGS.glob("*.py") if path.stem != "__init__")
 
 
-def load(name: str) -> Config:
-    """The config in `experiments/configs/<name>.py`.
+def load(name: str) -> Any:
+    """The config in `experiments/configs/<name>.py`: a `Config`, or a `StoryConfig`.
 
     Raises:
         ValueError: there is none; the message suggests the nearest.
@@ -145,7 +146,7 @@ def load(name: str) -> Config:
     return importlib.import_module(f"experiments.configs.{name}").config
 
 
-def from_json(name: str, stored: dict[str, Any]) -> Config:
+def from_json(name: str, stored: dict[str, Any]) -> Any:
     """A config of this name with the stored values.
 
     Raises:

@@ -3,6 +3,8 @@
 RUN is a run's folder, one checkpoint in it (runs/ntm_copy/checkpoints/500), or the name of a config whose weights are
 committed. Every seed of the run sees the same sequences, drawn from --seed and never trained on. The table and the JSON give,
 by length, the median over the run's seeds, and every seed under "seeds".
+
+Runs on bAbI have options of their own: `python -m experiments.evaluate babi_memn2n_10k_joint --help`.
 """
 
 import dataclasses
@@ -141,6 +143,11 @@ def table(result: dict[str, Any]) -> str:
 
 def main(arguments: list[str]) -> dict[str, Any]:
     """Evaluates, prints, and writes what was asked for."""
+    if any(runs.is_story(argument) for argument in arguments):
+        from experiments.stories import evaluation
+
+        use_compilation_cache()
+        return evaluation.main(arguments)
     options = tyro.cli(Options, args=arguments, prog="python -m experiments.evaluate", description=__doc__)
     use_compilation_cache()
     name, config, params, source = runs.find(options.run)

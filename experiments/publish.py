@@ -10,13 +10,12 @@ import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
 from experiments import evaluate, pictures, runs
 from experiments.checkpoint import save_weights
-from experiments.config import Config
 from experiments.runtime import environment, use_compilation_cache
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
@@ -58,6 +57,10 @@ def wall_clock(metrics: Path) -> float:
 
 def main(arguments: list[str]) -> None:
     """Evaluates and writes."""
+    if any(runs.is_story(argument) for argument in arguments):
+        from experiments.stories import publishing
+
+        return publishing.main(arguments)
     options = tyro.cli(Options, args=arguments, prog="python -m experiments.publish", description=__doc__)
     use_compilation_cache()
     name, config, params, source = runs.find(str(options.run))
@@ -81,7 +84,7 @@ def main(arguments: list[str]) -> None:
     print("\n".join(f"wrote {picture}" for picture in drawn))
 
 
-def command(name: str, config: Config) -> str:
+def command(name: str, config: Any) -> str:
     """The command that repeats the run: the config's name and what differs from it."""
     from experiments import config as configs
 

@@ -11,7 +11,7 @@ from experiments.config import Config
 RESULTS = Path(__file__).parent / "results"
 
 
-def claim(folder: Path, name: str, config: Config) -> None:
+def claim(folder: Path, name: str, config: Any) -> None:
     """Makes a run's folder, or checks that an existing one holds this very run.
 
     Raises:
@@ -58,6 +58,14 @@ def keep_lines_up_to(metrics: Path, step: int) -> None:
             break
         kept.append(line + "\n")
     metrics.write_text("".join(kept))
+
+
+def is_story(run: str) -> bool:
+    """Whether this is a run, or the name of a config, that answers questions about stories."""
+    path, name = Path(run) / "config.json", run
+    if path.exists():
+        name = json.loads(path.read_text())["name"]
+    return name in configs.known() and not isinstance(configs.load(name), Config)
 
 
 def find(run: str) -> tuple[str, Config, Any, str]:

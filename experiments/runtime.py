@@ -11,6 +11,10 @@ import jax
 config: Any = jax.config  # its settings become attributes as JAX is imported
 
 
+class Diverged(RuntimeError):
+    """The loss is no longer finite."""
+
+
 def use_compilation_cache() -> None:
     """Keeps compiled programs in .jax_cache, so that a second run starts at once; JAX_COMPILATION_CACHE_DIR moves it."""
     if not config.jax_compilation_cache_dir:

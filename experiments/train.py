@@ -26,7 +26,7 @@ from experiments import runs
 from experiments.checkpoint import Checkpoints
 from experiments.config import Config
 from experiments.log import writer
-from experiments.runtime import use_compilation_cache, use_cpu_cores
+from experiments.runtime import Diverged, use_compilation_cache, use_cpu_cores
 
 
 class TrainState(NamedTuple):
@@ -36,10 +36,6 @@ class TrainState(NamedTuple):
     optimizer: Any
     key: jax.Array
     step: jax.Array
-
-
-class Diverged(RuntimeError):
-    """The loss is no longer finite."""
 
 
 def initial_state(config: Config) -> TrainState:
@@ -157,12 +153,12 @@ def parse(arguments: list[str]) -> tuple[str, Config, Path, bool]:
             print(f"  {known:24s} {(sys.modules[f'experiments.configs.{known}'].__doc__ or '').strip().splitlines()[0]}")
         raise SystemExit(0 if arguments[:1] in (["-h"], ["--help"]) else 2)
     default = configs.load(name)
-    generic: Any = Config
-    concrete = generic[type(default.task), type(default.memory)]
+    kinds = [type(getattr(default, field)) for field in ("task", "memory") if hasattr(default, field)]
+    generic: Any = type(default)
     options = dataclasses.make_dataclass(
         "Options",
         [
-            ("run", Annotated[concrete, tyro.conf.arg(name="")], dataclasses.field(default=default)),
+            ("run", Annotated[generic[tuple(kinds)], tyro.conf.arg(name="")], dataclasses.field(default=default)),
             ("out", Annotated[Path, tyro.conf.arg(help="The run's folder.")], Path("runs") / name),
             ("evaluate", Annotated[bool, tyro.conf.arg(help="Evaluate and draw at the end.")], True),
         ],
@@ -181,11 +177,18 @@ def main(arguments: list[str]) -> None:
     name, config, folder, evaluate = parse(arguments)
     use_cpu_cores(config.seeds)
     use_compilation_cache()
-    train(name, config, folder)
+    sampled = isinstance(config, Config)
+    if sampled:
+        train(name, config, folder)
+    else:
+        from experiments import stories
+
+        stories.train(name, config, folder)
     if evaluate:
         from experiments import evaluate as evaluation
 
-        evaluation.main([str(folder), "--json", str(folder / "evaluation.json"), "--pictures", str(folder)])
+        pictures = ["--pictures", str(folder)] if sampled else []
+        evaluation.main([str(folder), "--json", str(folder / "evaluation.json"), *pictures])
 
 
 if __name__ == "__main__":

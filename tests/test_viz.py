@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import diffmem
 from diffmem import viz
@@ -46,3 +47,43 @@ def test_memory_use_shows_the_used_slots_only():
     np.testing.assert_array_equal(images[1].get_array(), np.roll(np.asarray(write).T, 5, axis=0)[:10])
     assert images[1].get_extent()[2:] == [54.5, 44.5]
     assert figure.axes[1].yaxis.get_major_formatter()(52.0, 0) == "2"
+
+
+def test_story_attention_shows_story_weights_and_facts():
+    sentences = ["Mary went home.", "John left $5 or $6.", "Mary slept."]
+    weights = np.array([[0.7, 0.2, 0.1, 0.0], [0.004, 0.0, 0.016, 0.98]])
+    figure = viz.story_attention(
+        sentences, "Where is Mary?", "Home", weights, (2,), target="garden", unit="pass", rest="no more"
+    )
+    axes = figure.axes[0]
+    np.testing.assert_array_equal(axes.images[0].get_array(), weights.T)
+    assert axes.images[0].get_clim() == (0, 1)
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["pass 1", "pass 2"]
+    labels = axes.get_yticklabels()
+    assert [label.get_text() for label in labels] == [
+        "1  Mary went home.",
+        "2  John left $5 or $6.",
+        "3  Mary slept.  ◂",
+        "(no more)",
+    ]
+    assert [label.get_color() for label in labels] == ["black", "black", viz.COLOURS[1], "0.4"]
+    numbers = {(round(x), round(y)): text.get_text() for text in axes.texts for x, y in [text.get_position()]}
+    assert numbers == {(0, 0): "70", (0, 1): "20", (0, 2): "10", (1, 2): "2", (1, 3): "98"}
+    assert figure.get_supxlabel().split("\n") == ["Where is Mary?", "→ Home (expected: garden)", "◂ supporting fact"]
+    figure.canvas.draw()  # dollars are no formulas
+    places = [label.get_window_extent() for label in labels]
+    assert min(place.x0 for place in places) > 0
+    assert max(place.x1 for place in places) < axes.get_window_extent().x0
+
+
+def test_story_attention_without_extras_and_with_wrong_ones():
+    sentences = ["a b.", "c d."]
+    figure = viz.story_attention(sentences, "a?", "home", [[0.5, 0.5]], target="HOME")
+    assert figure.get_supxlabel() == "a?\n→ home"
+    assert len(figure.axes[0].get_yticklabels()) == 2
+    with pytest.raises(ValueError, match=r"weights is \[1, 4\]; it must be \[hops, N\] or .* for the 2 sentences"):
+        viz.story_attention(sentences, "a?", "b", np.zeros((1, 4)))
+    with pytest.raises(ValueError, match="weights is"):
+        viz.story_attention([], "a?", "b", np.zeros((1, 0)))
+    with pytest.raises(ValueError, match=r"facts is \[2\]; legal: 0 to 1"):
+        viz.story_attention(sentences, "a?", "b", np.zeros((1, 2)), (2,))

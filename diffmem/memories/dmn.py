@@ -79,7 +79,7 @@ class DMN(AppendMemory):
         return params if self.shared_gru else {**params, "update": layers.init_gru(keys[4], size, size)}
 
     def gates(self, params: Params, facts: Array, filled: Array, m: Array, q: Array) -> Array:
-        """g [N] of one pass."""
+        """The gates g [N] of one pass."""
         kernel, bias = params["hidden"]["kernel"], params["hidden"]["bias"]
         near = facts @ params["bilinear"]
         each = [facts, facts * q, facts * m, jnp.abs(facts - q), jnp.abs(facts - m), near @ q[:, None], near @ m[:, None]]

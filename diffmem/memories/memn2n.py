@@ -29,7 +29,8 @@ class MemN2N(AppendMemory):
     Args:
         input_size: length of x and of the query: the vocabulary's size, twice that with encoding="position".
         slots: N, sentences that are remembered; older ones are dropped. Also the number of recency encodings.
-        mask: whether slots that hold nothing are left out of the softmax. The authors let them take part, with m = c = 0.
+        mask: whether slots that hold nothing are left out of the softmax. By default they take part, with m = c = 0, as in
+            the authors' code: that is where attention goes when nothing in the story fits, and what solves yes/no questions.
         width: d, the embedding's size.
         hops: K.
         tying: "adjacent": A of a hop is C of the hop before, and B is the first A. "layerwise": all hops share A and C; H.
@@ -39,10 +40,11 @@ class MemN2N(AppendMemory):
         time: whether there are recency encodings.
 
     `Readout.value` is u after the last hop, `read_shape` (width,). `Readout.weights` is p of every hop [K, N], a
-    distribution unless softmax is False.
+    distribution unless softmax is False, or the state has fewer slots than N: the rest of p is on those it does without.
 
     Raises:
-        ValueError: a size below one, relu beyond width, an unknown tying or encoding, an odd input_size with encoding="position".
+        ValueError: a size below one, relu beyond width, an unknown tying or encoding, an odd input_size with
+            encoding="position".
 
     Example:
         >>> import jax, diffmem
@@ -55,12 +57,13 @@ class MemN2N(AppendMemory):
     Source: Sukhbaatar et al. 2015, section 2 and 4.1; the authors' Matlab code.
 
     Differences from the paper:
-        - empty slots are masked by default; see `mask`.
+        - none in how empty slots are read, though the paper does not mention it; see `mask`.
         - the recency encodings are tables of their own; in the authors' code they are rows of the word table, scaled by
           the position encoding's last row.
         - the position encoding is the one of the authors' code, twice the printed one at half-shifted indices.
     """
 
+    mask: bool = False
     width: int = 50
     hops: int = 3
     tying: Literal["adjacent", "layerwise"] = "adjacent"
@@ -97,16 +100,20 @@ class MemN2N(AppendMemory):
 
     def read(self, params: Params, state: AppendState, query: Array) -> tuple[AppendState, Readout]:
         tables, adjacent = params["embeddings"], self.tying == "adjacent"
-        stored, filled = self.stored(state), self.filled(state)
+        filled = self.stored(state) & jnp.any(state.slots != 0, -1)
+        taking_part = filled if self.mask else jnp.ones_like(filled)
+        left_out = 0 if self.mask else self.slots - len(filled)  # empty slots that a smaller state does without
         sentences = layers.embed_bags(tables if adjacent else tables[1:], state.slots, self.encoding)  # [N, tables, W]
         if self.time:
-            sentences = sentences + jnp.swapaxes(params["times"][:, : state.slots.shape[0]], 0, 1)
-        sentences = jnp.where(stored[:, None, None], sentences, 0)
+            sentences = sentences + jnp.swapaxes(params["times"][:, : len(filled)], 0, 1)
+        sentences = jnp.where(filled[:, None, None], sentences, 0)
         u, weights = layers.embed_bags(tables[0], query, self.encoding), []
         for hop in range(self.hops):
             m, c = (sentences[:, hop], sentences[:, hop + 1]) if adjacent else (sentences[:, 0], sentences[:, 1])
-            taking_part = filled if self.mask else jnp.ones_like(filled)
-            p = addressing.masked_softmax(m @ u, taking_part) if self.softmax else jnp.where(taking_part, m @ u, 0)
+            if self.softmax:
+                p = addressing.masked_softmax(m @ u, taking_part, zeros=left_out)
+            else:
+                p = jnp.where(taking_part, m @ u, 0)
             u = (u if adjacent else u @ params["hop"]) + p @ c
             linear = self.width - self.relu
             u = jnp.concatenate([u[:linear], jax.nn.relu(u[linear:])]) if self.relu else u

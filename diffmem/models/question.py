@@ -5,8 +5,10 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from diffmem import addressing, layers
+from diffmem.append import AppendState
 from diffmem.base import Array, Memory, Params, check_choice, check_counts
 from diffmem.unroll import store
 
@@ -64,31 +66,46 @@ class Bags:
 
 @dataclass(frozen=True)
 class Sentences:
-    """Position-encoded sentence vectors, and the question by a GRU over its words (DMN+).
+    """Sentence vectors from all words at once, and the question by a GRU over its words (DMN+).
 
     Args:
         vocabulary: V.
         width: d.
+        moments: M; 0 for a position encoding. Otherwise a word's embedding is a learned polynomial of its position t in
+            -1..1, and a sentence is relu(W sum_j sum_m P_m(t_j) E_m[word_j] + b), with Legendre polynomials P_0 .. P_{M-1}.
         kind: which position encoding.
     """
 
     vocabulary: int
     width: int
+    moments: int = 0
     kind: str = "paper"
 
     def init_params(self, key: Array) -> Params:
-        embedding, question = jax.random.split(key)
+        embedding, question, places, mix = jax.random.split(key, 4)
         table = jax.random.uniform(embedding, (self.vocabulary, self.width), layers.DTYPE, -(3**0.5), 3**0.5)
-        return {"embedding": table, "question": layers.init_gru(question, self.width, self.width)}
+        params = {"embedding": table, "question": layers.init_gru(question, self.width, self.width)}
+        if self.moments:
+            params["places"] = 0.3 * jax.random.normal(places, (self.moments * self.vocabulary, self.width), layers.DTYPE)
+            params["mix"] = layers.init_dense(mix, self.width, self.width)
+        return params
 
     def sentence(self, words: Array) -> Array:
-        return bags(words, self.vocabulary, self.kind)
+        if not self.moments:
+            return bags(words, self.vocabulary, self.kind)
+        t = np.linspace(-1, 1, words.shape[-1])
+        polynomials = np.polynomial.legendre.legvander(t, self.moments - 1)  # [J, M]
+        hot = jax.nn.one_hot(words, self.vocabulary, dtype=layers.DTYPE) * (words > 0)[..., None].astype(layers.DTYPE)
+        return jnp.einsum("...jv,jm->...mv", hot, polynomials.astype(hot.dtype)).reshape(*words.shape[:-1], -1)
 
     def question(self, words: Array) -> Array:
         return words
 
     def __call__(self, params: Params, story: Array, mask: Array, question: Array) -> tuple[Array, Array, Array]:
-        facts = layers.embed_bags(params["embedding"], story, "position", self.kind)
+        if self.moments:
+            facts = jax.nn.relu(layers.dense(params["mix"], story @ params["places"]))
+        else:
+            facts = layers.embed_bags(params["embedding"], story, "position", self.kind)
         query = layers.gru(params["question"], params["embedding"][question], mask=question > 0)[-1]
         return facts, mask, query
 
@@ -198,6 +215,11 @@ class QuestionAnswering:
         """A story [N, J] and question [J] in word numbers as the arguments of `__call__`. Empty sentences are padding."""
         return self.encoder.sentence(story), jnp.any(story > 0, -1), self.encoder.question(question)
 
+    def _room(self, params: Params, sentences: int) -> Any:
+        """The initial state, with no more slots than there are sentences: short stories do not pay for long ones."""
+        state = self.memory.init_state(params)
+        return state._replace(slots=state.slots[:sentences]) if isinstance(state, AppendState) else state
+
     def __call__(self, params: Params, story: Array, mask: Array, question: Array) -> Answer:
         """Answers a question.
 
@@ -207,16 +229,19 @@ class QuestionAnswering:
             mask: [N] bool, False for padding.
             question: encoded.
         """
+        return self.respond(params, *self.encoder(params["encoder"], story, mask, question))
+
+    def respond(self, params: Params, facts: Array, mask: Array, query: Array | None) -> Answer:
+        """What follows the encoder: stores the facts [N, D] whose mask is True, reads once, answers."""
         memory = params["memory"]
-        facts, kept, query = self.encoder(params["encoder"], story, mask, question)
-        state = store(self.memory, memory, None, facts, mask=kept)
+        state = store(self.memory, memory, self._room(memory, len(facts)), facts, mask=mask)
         value, weights = self.memory.read(memory, state, query)[1]
         value = value.reshape(-1)
         if self.answer == "tied":
             return Answer(memory["embeddings"][-1] @ value, weights)
-        if self.answer == "dense_query":
+        if self.answer == "dense_query" and query is not None:
             value = jnp.concatenate([value, query])
-        elif self.answer == "gru":
+        elif self.answer == "gru" and query is not None:
             first = jnp.concatenate([jnp.zeros(self.encoder.vocabulary, value.dtype), query])
             value = layers.gru(params["decoder"], first[None], value)[0]
         return Answer(layers.dense(params["answer"], value), weights)

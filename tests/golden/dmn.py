@@ -14,7 +14,9 @@ from diffmem.unroll import store
 def theano_gru(tensors, prefix):
     """r, z and h in matrices of their own, one bias each."""
     get = lambda name: tensors[f"param.{prefix}.{name}"]  # noqa: E731
-    params = {f"i{ours}": {"kernel": get(f"W{theirs}"), "bias": get(f"b{theirs}")} for ours, theirs in zip("rzn", "rzh", strict=True)}
+    params = {
+        f"i{ours}": {"kernel": get(f"W{theirs}"), "bias": get(f"b{theirs}")} for ours, theirs in zip("rzn", "rzh", strict=True)
+    }
     return {**params, **{f"h{ours}": {"kernel": get(f"U{theirs}")} for ours, theirs in zip("rzn", "rzh", strict=True)}}
 
 
@@ -27,7 +29,7 @@ def torch_gru(tensors, prefix):
 
 
 def passes(memory, params, state, query):
-    """m before the first pass and after every one [P + 1, d], and the gates [P, N] in slot order."""
+    """The m before the first pass and after every one [P + 1, d], and the gates [P, N] in slot order."""
     found, weights = [query], None
     for count in range(1, memory.passes + 1):
         found_now, weights = dataclasses.replace(memory, passes=count).read(params, state, query)[1]

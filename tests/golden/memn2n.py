@@ -54,7 +54,9 @@ def forward_matlab(config, tensors):
         output = tensors["param.W"]
     story = bags(tensors["input.story"])
     u, weights = read(memory, params, story, bags(tensors["input.question"]))
-    outputs = params["embeddings"][1:] if adjacent else jnp.broadcast_to(params["embeddings"][2], (config["hops"], *output.T.shape))
+    outputs = (
+        params["embeddings"][1:] if adjacent else jnp.broadcast_to(params["embeddings"][2], (config["hops"], *output.T.shape))
+    )
     c = layers.embed_bags(outputs, story, memory.encoding)  # [B, N, K, W]
     logits = u[:, -1] @ output
     return {

@@ -16,11 +16,11 @@ def tables(config, params, name, hop):
 
 
 def memories(config, params, state, hop):
-    """Every slot's m and c, zero in slots where nothing is stored."""
+    """Every slot's m and c, zero in slots that hold nothing, or zeros."""
     number, width = config["slots"], config["width"]
     m, c = np.zeros((number, width)), np.zeros((number, width))
     to_match, to_return = tables(config, params, "embeddings", hop)
-    for i in append.stored(state):
+    for i in append.filled({**config, "mask": True}, state):
         m[i] = append.embed(config, to_match, state["slots"][i])
         c[i] = append.embed(config, to_return, state["slots"][i])
         if config["time"]:

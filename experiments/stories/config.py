@@ -1,0 +1,88 @@
+"""What a run on stories is: one frozen dataclass, whose fields are the launchers' options."""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal
+
+from diffmem import DMN, DMNPlus, MemN2N, MemNN
+from diffmem.models import Bags, QuestionAnswering, Sentences, Stream, Words
+from diffmem.tasks.babi import Vocabulary
+from experiments.config import MemoryT, Optimizer
+
+ALL = tuple(range(1, 21))
+
+
+@dataclass(frozen=True)
+class StoryConfig(Generic[MemoryT]):
+    """A run on bAbI: a memory, and how it is trained on which tasks."""
+
+    memory: MemoryT
+    """Its input_size is the width d of a DMN, DMN+ or LSTM; for MemN2N and MemNN it follows from the vocabulary."""
+    tasks: tuple[int, ...] = ALL
+    """Task numbers."""
+    joint: bool = True
+    """One model for all tasks; otherwise one for each."""
+    setting: Literal["1k", "10k"] = "10k"
+    """Training questions per task."""
+    moments: int = 0
+    """Word embeddings that are learned polynomials of the position with so many terms, 0: a position encoding (DMN+)."""
+    supervision: float = 0.0
+    """Weight of the loss that teaches the attention of each hop or pass the supporting facts."""
+    margin: float = 0.1
+    """Of the ranking loss (MemNN)."""
+    linear_start: int = 0
+    """First epochs without softmax in the hops (MemN2N)."""
+    noise: float = 0.0
+    """Chance of an empty memory behind each sentence in training, so that recency encodings generalise."""
+    dropout: float = 0.0
+    """Chance that a number of an encoded sentence is dropped, in training."""
+    weight_decay: float = 0.0
+    """Times the parameters, added to their gradients."""
+    optimizer: Optimizer = field(default_factory=lambda: Optimizer("adam", learning_rate=1e-3))
+    batch: int = 32
+    """Questions per step."""
+    epochs: int = 60
+    seeds: int = 1
+    """Independent runs, trained side by side on the same order of questions."""
+    seed: int = 0
+    """The first of them."""
+    checkpoint_every: int = 5
+    """Epochs between checkpoints and between two looks at the validation questions."""
+    patience: int = 0
+    """Stop after so many looks in a row without a wrong validation answer; 0: never."""
+    buckets: tuple[int, ...] = (10, 20, 40, 70)
+    """Stories are padded to these lengths; the last one is cut at memory.slots."""
+
+    def __post_init__(self):
+        for name in ("batch", "epochs", "seeds", "checkpoint_every"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"StoryConfig.{name} is {value!r}; it must be an integer >= 1")
+        if not self.tasks or not all(task in ALL for task in self.tasks):
+            raise ValueError(f"StoryConfig.tasks is {self.tasks!r}; legal: task numbers from 1 to 20")
+        for name in ("noise", "dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"StoryConfig.{name} is {getattr(self, name)!r}; legal: 0 <= {name} < 1")
+
+    def model(self, vocabulary: Vocabulary) -> QuestionAnswering:
+        """The memory with its paper's encoder and answer, in the vocabulary's sizes."""
+        size, memory = len(vocabulary), self.memory
+        if isinstance(memory, MemN2N | MemNN):
+            bag = memory.encoding == "bag"
+            sized: Any = dataclasses.replace(memory, input_size=size if bag else 2 * size)
+            tied = isinstance(memory, MemN2N) and memory.tying == "adjacent"
+            return QuestionAnswering(Bags(size, "bag" if bag else "memn2n"), sized, "tied" if tied else "dense")
+        if isinstance(memory, DMNPlus):
+            return QuestionAnswering(Sentences(size, memory.input_size, self.moments), memory, "dense_query")
+        if isinstance(memory, DMN):
+            return QuestionAnswering(Words(size, memory.input_size), memory, "gru")
+        return QuestionAnswering(Stream(size, memory.input_size), memory, "dense")
+
+    def parts(self) -> dict[str, tuple[int, ...]]:
+        """The tasks of each model that is trained, by name: "joint", or "qa1", "qa2", .."""
+        return {"joint": self.tasks} if self.joint else {f"qa{task}": (task,) for task in self.tasks}
+
+    def to_json(self) -> dict[str, Any]:
+        """The config as plain numbers and strings."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))

@@ -1,0 +1,91 @@
+"""bAbI on the device: every distinct sentence encoded once, questions as rows of numbers."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from diffmem.models import QuestionAnswering
+from diffmem.tasks.babi import Examples, Story, Vocabulary, buckets, examples
+from diffmem.tasks.babi.text import count_questions
+from experiments.stories.config import StoryConfig
+
+
+class Batch(NamedTuple):
+    """Questions on the device: rows of the sentence tables; see `diffmem.tasks.babi.Examples`."""
+
+    stories: jax.Array
+    questions: jax.Array
+    answers: jax.Array
+    facts: jax.Array
+
+
+class Tables(NamedTuple):
+    """Every distinct sentence, encoded once: [S, ...] as part of a story, [S, ...] as a question."""
+
+    sentences: jax.Array
+    questions: jax.Array
+
+
+@dataclass(frozen=True)
+class Data:
+    """What one model is trained and validated on."""
+
+    vocabulary: Vocabulary
+    train: tuple[Examples, ...]
+    valid: tuple[Examples, ...]
+
+
+@lru_cache
+def stories(tasks: tuple[int, ...], setting: str, split: str, data_dir: str | None = None) -> dict[int, list[Story]]:
+    """The stories of a split, by task, in the data set's own division of the training questions into train and valid."""
+    folder = "en-valid-10k" if setting == "10k" else "en-valid"
+    return {task: read(task, split, folder, data_dir) for task in tasks}
+
+
+def read(task: int, split: str, folder: str, data_dir: str | None = None) -> list[Story]:
+    """One task's stories.
+
+    The 10k training file of task 3 is not in every copy of the data set. Where it is missing, the 1k training stories
+    that are not among the 10k validation stories are filled up to 9,000 questions by our own generator.
+    """
+    from diffmem.tasks.babi import files, generate
+
+    if (task, split, folder) != (3, "train", "en-valid-10k") or files.has(task, split, folder, data_dir):
+        return files.read(task, split, folder, data_dir)
+    held_out = {story.sentences for story in files.read(3, "valid", folder, data_dir)}
+    real = [story for story in files.read(3, "train", "en", data_dir) if story.sentences not in held_out]
+    return real + generate.generate(3, 9000 - count_questions(real), seed=1)
+
+
+def load(config: StoryConfig, tasks: tuple[int, ...], data_dir: str | None = None) -> Data:
+    """The arrays of one model's tasks."""
+    train, valid = (stories(tasks, config.setting, split, data_dir) for split in ("train", "valid"))
+    vocabulary = Vocabulary.of([story for told in (*train.values(), *valid.values()) for story in told])
+    return Data(vocabulary, split(config, train, vocabulary), split(config, valid, vocabulary))
+
+
+def split(config: StoryConfig, told: dict[int, list[Story]], vocabulary: Vocabulary) -> tuple[Examples, ...]:
+    """The questions as arrays, in buckets of similar story length; stories beyond the memory's slots lose their oldest."""
+    longest = getattr(config.memory, "slots", max(config.buckets))
+    sizes = sorted({min(size, longest) for size in config.buckets} | {longest})
+    return tuple(buckets(examples(told, vocabulary, slots=longest), sizes))
+
+
+def on_device(part: Examples) -> Batch:
+    """The arrays that training needs."""
+    return Batch(*map(jnp.asarray, (part.stories, part.questions, part.answers, part.facts)))
+
+
+def tables(model: QuestionAnswering, part: Examples) -> Tables:
+    """The distinct sentences, encoded."""
+    words = jnp.asarray(part.sentences)
+    return Tables(model.encoder.sentence(words), model.encoder.question(words))
+
+
+def told(batch: Batch, table: Tables, rows: jax.Array):
+    """Story (oldest first), mask and question of one example, encoded."""
+    newest_first = rows
+    return table.sentences[newest_first[::-1]], newest_first[::-1] > 0, table.questions[batch.questions]

@@ -1,0 +1,93 @@
+"""What a wrong answer costs, and what the supporting facts teach. Every loss is of one question; `jax.vmap` is the batch."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from diffmem import MemNN
+from diffmem.models import QuestionAnswering
+from experiments.stories.config import StoryConfig
+from experiments.stories.data import Batch, Tables, told
+
+
+def with_blanks(key: jax.Array, rows: jax.Array, facts: jax.Array, rate: float) -> tuple[jax.Array, jax.Array]:
+    """Puts empty memories into a story [N], newest first: the sentences' recencies jitter. Facts move along."""
+    size = rows.shape[0]
+    shift = jnp.cumsum(jax.random.bernoulli(key, rate, (size,)))
+    place = jnp.arange(size) + shift
+    moved = jnp.zeros(size, rows.dtype).at[place].set(rows, mode="drop")
+    there = jnp.where(facts >= 0, place[facts], -1)
+    return moved, jnp.where(there < size, there, -1)
+
+
+def attention_targets(facts: jax.Array, passes: int, slots: int) -> jax.Array:
+    """[passes, slots]: pass p is to attend to the p-th supporting fact, the last one to all that are left; zeros: to none."""
+    hot = jax.nn.one_hot(facts, slots)  # -1 gives zeros
+    count = facts.shape[0]
+    hot = jnp.pad(hot, ((0, max(passes - count, 0)), (0, 0)))
+    last = hot[passes - 1 :].sum(0)
+    targets = hot[:passes].at[-1].set(last)
+    return targets / jnp.maximum(targets.sum(-1, keepdims=True), 1)
+
+
+def make_loss(config: StoryConfig, model: QuestionAnswering, *, linear: bool = False):
+    """The loss of one question: (params, table, batch of one, key) -> scalar."""
+    if linear:
+        model = dataclasses.replace(model, memory=dataclasses.replace(model.memory, softmax=False))  # ty: ignore
+    if isinstance(config.memory, MemNN):
+        return lambda params, table, one, key: ranking_loss(config, model, params, table, one)
+
+    def loss(params, table, one, key):
+        rows, facts = one.stories, one.facts
+        noise_key, dropout_key = jax.random.split(key)
+        if config.noise:
+            rows, facts = with_blanks(noise_key, rows, facts, config.noise)
+        story, mask, question = told(one, table, rows)
+        if config.noise:  # empty memories are stored, what lies before the first sentence is not
+            mask = jnp.cumsum(mask) > 0
+        facts_read, mask, query = model.encoder(params["encoder"], story, mask, question)
+        if config.dropout:
+            kept = jax.random.bernoulli(dropout_key, 1 - config.dropout, facts_read.shape)
+            facts_read = jnp.where(kept, facts_read / (1 - config.dropout), 0)
+        answer = model.respond(params, facts_read, mask, query)
+        value = optax.softmax_cross_entropy_with_integer_labels(answer.logits, one.answers)
+        if config.supervision:
+            value += config.supervision * attention_loss(answer.weights, facts)
+        return value
+
+    return loss
+
+
+def attention_loss(weights: jax.Array, facts: jax.Array) -> jax.Array:
+    """Cross-entropy between the attention [P, N] and the supporting facts, for passes that have any."""
+    targets = attention_targets(facts, *weights.shape)
+    return -jnp.sum(targets * jnp.log(weights + 1e-7))
+
+
+def ranking_loss(config: StoryConfig, model: QuestionAnswering, params, table: Tables, one: Batch) -> jax.Array:
+    """MemNN's margin ranking loss: true supporting facts lead all others by the margin, and so does the true answer."""
+    memory: Any = model.memory
+    story, mask, question = told(one, table, one.stories)
+    own = params["memory"]
+    empty = memory.init_state(own)
+    state = memory.write_all(own, empty._replace(slots=empty.slots[: len(story)]), story, mask)
+    slots = state.slots.shape[0]
+    picks = jnp.where(one.facts < 0, slots, one.facts)[: memory.hops]
+    picks = jnp.pad(picks, (0, memory.hops - len(picks)), constant_values=slots)
+    free, total = jnp.append(memory.filled(state), True), 0.0
+    place = jnp.arange(slots + 1)
+    for k in range(memory.hops):
+        lead, pick = memory.comparisons(own, state, question, picks[:k]), picks[k]
+        rivals = free & (place != pick)
+        losses = jax.nn.relu(config.margin - lead[pick]) + jax.nn.relu(config.margin + lead[:, pick])
+        ended = (picks[k - 1] == slots) if k else False  # nothing is learned after "no more"
+        total += jnp.where(ended, 0, jnp.where(rivals, losses, 0).sum())
+        free = free & ((place != pick) | (place == slots))
+    sentences = jnp.concatenate([state.slots, jnp.zeros_like(state.slots[:1])])
+    value = memory.known(own, own["response"], question, sentences[picks])
+    logits = value @ params["answer"]["kernel"] + params["answer"]["bias"]
+    wrong = jax.nn.relu(config.margin + logits - logits[one.answers])
+    return total + jnp.where(jnp.arange(len(logits)) == one.answers, 0, wrong).sum()

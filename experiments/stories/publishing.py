@@ -1,0 +1,83 @@
+"""Turns a finished run on bAbI into a committed result: experiments/results/stories/<name>.json, and its weights."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import jax
+import numpy as np
+import tyro
+
+from experiments import runs
+from experiments.checkpoint import save_weights
+from experiments.runtime import environment
+from experiments.stories.data import stories
+from experiments.stories.evaluation import evaluate, find, table
+
+RESULTS = runs.RESULTS / "stories"
+
+
+@dataclass
+class Options:
+    """Which run to publish."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """A finished run's folder."""
+    weights: bool = False
+    """Also commit the trained parameters of each model's best restart."""
+    hardware: str = "2 CPU cores"
+    """What the wall clock was measured on."""
+
+
+def main(arguments: list[str]) -> None:
+    """Evaluates on the validation questions, and writes result and weights."""
+    from experiments.publish import command  # the launcher imports this module
+
+    options = tyro.cli(Options, args=arguments, prog="python -m experiments.publish", description=__doc__)
+    name, config, parts, _ = find(str(options.run))
+    trained = tuple(sorted(task for part in parts.values() for task in part.tasks))
+    lines = {part: (options.run / part / "metrics.jsonl").read_text().splitlines() for part in parts}
+    logged = {part: [json.loads(line) for line in text] for part, text in lines.items()}
+    result = {
+        "name": name,
+        "memory": type(config.memory).__name__,
+        "command": command(name, config),
+        "minutes": round(sum(line["seconds"] for found in logged.values() for line in found) / 60, 1),
+        "hardware": options.hardware,
+        **environment(),
+        "config": config.to_json(),
+        "epochs": {part: found[-1]["step"] for part, found in logged.items()},
+        "parameters": {part: count(found.params) for part, found in parts.items()},
+        "data": "validation questions",
+        **evaluate(config, parts, stories(trained, config.setting, "valid")),
+        "learning": {
+            part: [[line["step"], line["loss"], line["valid_error_percent"]] for line in found if "valid_error_percent" in line]
+            for part, found in logged.items()
+        },
+    }
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(result) + "\n")
+    print(table(result), f"wrote {RESULTS / f'{name}.json'}", sep="\n")
+    if options.weights:
+        chosen = {
+            part: jax.tree.map(lambda a, i=found.best: np.asarray(a)[i : i + 1], found.params) for part, found in parts.items()
+        }
+        kept = {
+            part: {
+                "tasks": found.tasks,
+                "words": found.vocabulary.words,
+                "answers": found.vocabulary.answers,
+                "length": found.vocabulary.length,
+                "valid_error_percent": [found.valid_error_percent[found.best]],
+            }
+            for part, found in parts.items()
+        }
+        path = runs.RESULTS / f"{name}.npz"
+        save_weights(path, chosen, {"name": name, "config": config.to_json(), "parts": kept})
+        print(f"wrote {path}, {path.stat().st_size / 2**20:.1f} MB")
+
+
+def count(params) -> int:
+    """Numbers in one restart's parameters."""
+    return sum(leaf[0].size for leaf in jax.tree.leaves(params))

@@ -1,0 +1,163 @@
+"""Training on stories: an epoch is one compiled scan over the data on the device."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from tqdm import tqdm
+
+from diffmem.tasks.babi import Vocabulary
+from experiments import runs
+from experiments.checkpoint import Checkpoints
+from experiments.runtime import Diverged
+from experiments.stories.config import StoryConfig
+from experiments.stories.data import Data, load, on_device, tables
+from experiments.stories.evaluation import by_task, keep_vocabulary, make_errors
+from experiments.stories.losses import make_loss
+
+
+class TrainState(NamedTuple):
+    """Everything that a run carries from epoch to epoch; every leaf but `epoch` has a leading axis of seeds."""
+
+    params: Any
+    optimizer: Any
+    key: jax.Array
+    epoch: jax.Array
+
+
+def make_epoch(config: StoryConfig, data: Data, *, linear: bool = False):
+    """An epoch of all seeds as one compiled scan: state, bucket of each step, questions of each step -> state, losses."""
+    model = config.model(data.vocabulary)
+    optimizer = config.optimizer.build(config.epochs * steps_per_epoch(config, data))
+    table = tables(model, data.train[0])
+    parts = [on_device(part) for part in data.train]
+    loss = make_loss(config, model, linear=linear)
+
+    def update(params, optimizer_state, key, bucket, chosen):
+        def branch(part):
+            def run(params):
+                batch = jax.tree.map(lambda a: a[chosen], part)
+                keys = jax.random.split(key, config.batch)
+                each = jax.vmap(loss, in_axes=(None, None, 0, 0))
+                return jax.value_and_grad(lambda params: jnp.mean(each(params, table, batch, keys)))(params)
+
+            return run
+
+        value, gradients = jax.lax.switch(bucket, [branch(part) for part in parts], params)
+        if config.weight_decay:
+            gradients = jax.tree.map(lambda g, p: g + config.weight_decay * p, gradients, params)
+        updates, optimizer_state = optimizer.update(gradients, optimizer_state, params)
+        return optax.apply_updates(params, updates), optimizer_state, value
+
+    def epoch(state: TrainState, bucket, chosen):
+        def body(carry, step):
+            params, optimizer_state = carry
+            number, bucket, chosen = step
+            keys = jax.vmap(lambda key: jax.random.fold_in(jax.random.fold_in(key, state.epoch), number))(state.key)
+            run = jax.vmap(update, in_axes=(0, 0, 0, None, None))
+            params, optimizer_state, loss = run(params, optimizer_state, keys, bucket, chosen)
+            return (params, optimizer_state), loss
+
+        steps = (jnp.arange(len(bucket)), bucket, chosen)
+        (params, optimizer_state), loss = jax.lax.scan(body, (state.params, state.optimizer), steps)
+        return TrainState(params, optimizer_state, state.key, state.epoch + 1), loss.mean(0)
+
+    return jax.jit(epoch)
+
+
+def steps_per_epoch(config: StoryConfig, data: Data) -> int:
+    """Batches of all buckets; the last one of each is filled up with questions drawn again."""
+    return sum(-(-len(part.questions) // config.batch) for part in data.train)
+
+
+def plan(config: StoryConfig, data: Data, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+    """The epoch's batches in random order: bucket of each step [S], questions of each step [S, B]."""
+    rng = np.random.default_rng((config.seed, epoch))
+    found = []
+    for i, part in enumerate(data.train):
+        order = rng.permutation(len(part.questions))
+        missing = -len(order) % config.batch
+        order = np.concatenate([order, rng.integers(0, len(part.questions), missing)])
+        found += [(i, batch) for batch in order.reshape(-1, config.batch)]
+    chosen = [found[i] for i in rng.permutation(len(found))]
+    return np.array([i for i, _ in chosen], np.int32), np.stack([batch for _, batch in chosen]).astype(np.int32)
+
+
+def initial_state(config: StoryConfig, vocabulary: Vocabulary, steps: int) -> TrainState:
+    """Fresh parameters and optimiser states for a run of this many steps, one of each per seed."""
+    model, optimizer = config.model(vocabulary), config.optimizer.build(steps)
+    keys = jnp.stack([jax.random.key(config.seed + i) for i in range(config.seeds)])
+    init_keys, keys = jax.vmap(jax.random.split, out_axes=1)(keys)
+    params = jax.vmap(model.init_params)(init_keys)
+    return TrainState(params, jax.vmap(optimizer.init)(params), keys, jnp.int32(0))
+
+
+def train(name: str, config: StoryConfig, folder: Path, *, data_dir: str | None = None, progress: bool = True) -> None:
+    """Trains every model of the config, from its newest checkpoint or from scratch.
+
+    Raises:
+        ValueError: the folder holds another run.
+        Diverged: a loss was not finite; the last good checkpoint is kept.
+    """
+    runs.claim(folder, name, config)
+    for part, tasks in config.parts().items():
+        data = load(config, tasks, data_dir)
+        train_part(config, data, folder / part, label=part, progress=progress)
+
+
+def train_part(config: StoryConfig, data: Data, folder: Path, *, label: str, progress: bool) -> TrainState:
+    """Trains one model; its folder gets checkpoints and metrics.jsonl."""
+    folder.mkdir(parents=True, exist_ok=True)
+    steps = config.epochs * steps_per_epoch(config, data)
+    state, metrics = initial_state(config, data.vocabulary, steps), folder / "metrics.jsonl"
+    keep_vocabulary(folder, data.vocabulary)
+    epochs = {linear: make_epoch(config, data, linear=linear) for linear in {False, config.linear_start > 0}}
+    errors = make_errors(config, data.vocabulary, data.valid)
+    with Checkpoints(folder / "checkpoints") as checkpoints:
+        if restored := checkpoints.restore_newest(state):
+            state = restored[1]
+            checkpoints.discard_after(restored[0])
+        epoch = int(state.epoch)
+        runs.keep_lines_up_to(metrics, epoch)
+        questions = steps_per_epoch(config, data) * config.batch
+        right = solved_looks(metrics)
+        bar = tqdm(total=config.epochs, initial=epoch, unit="epoch", desc=label, disable=not progress)
+        with bar, metrics.open("a") as log:
+            while epoch < config.epochs and not (config.patience and right >= config.patience):
+                started = time.perf_counter()
+                state, loss = epochs[epoch < config.linear_start](state, *plan(config, data, epoch))
+                loss = np.asarray(loss)
+                if not np.isfinite(loss).all():
+                    bad = (config.seed + np.flatnonzero(~np.isfinite(loss))).tolist()
+                    good = max(checkpoints.steps(), default=None)
+                    raise Diverged(
+                        f"{label}: non-finite loss in epoch {epoch + 1}, seeds {bad}; the last good checkpoint is epoch {good}"
+                    )
+                epoch += 1
+                line: dict[str, Any] = {"step": epoch, "questions": epoch * questions, "loss": loss.round(5).tolist()}
+                line["seconds"] = round(time.perf_counter() - started, 2)
+                if epoch % config.checkpoint_every == 0 or epoch == config.epochs:
+                    found = by_task(errors(state.params), data.valid)
+                    looks = [round(float(np.mean(list(one.values()))), 2) for one in found]
+                    line["valid_error_percent"] = looks
+                    line["valid_by_task"] = [{t: round(e, 1) for t, e in one.items()} for one in found]
+                    right = right + 1 if max(looks) == 0 else 0
+                    bar.set_postfix(loss=f"{np.median(loss):.3g}", valid=f"{np.median(looks):.2f}%")
+                print(json.dumps(line), file=log, flush=True)
+                if "valid_by_task" in line:
+                    checkpoints.save(epoch, state)  # after its line: what a kill cuts off is logged again, never lost
+                bar.update()
+    return state
+
+
+def solved_looks(metrics: Path) -> int:
+    """How many of the newest looks at the validation questions found no wrong answer."""
+    if not metrics.exists():
+        return 0
+    looks = [found for line in metrics.read_text().splitlines() if (found := json.loads(line).get("valid_error_percent"))]
+    return next((i for i, found in enumerate(reversed(looks)) if max(found) > 0), len(looks))
