@@ -82,6 +82,8 @@ def settings(name: str) -> Any:
     sizes = {
         "ntm": lambda: diffmem.control(diffmem.NTM(input_size=100, slots=128, width=20), INPUTS),
         "ntm_plain": lambda: diffmem.control(PlainNTM(input_size=100, slots=128, width=20), INPUTS),
+        "memn2n": lambda: diffmem.MemN2N(INPUTS, encoding="bag"),
+        "memnn": lambda: diffmem.MemNN(INPUTS, encoding="bag", hard=False),
         "hebbian": lambda: diffmem.Hebbian(INPUTS, key_size=32, value_size=32, heads=4),
     }
     return sizes[name]() if name in sizes else diffmem.make(name, input_size=INPUTS)

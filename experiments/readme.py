@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import diffmem
+from diffmem.tasks.babi import TASKS
 from experiments.runs import RESULTS
 
 ROOT = Path(__file__).parents[1]
@@ -27,6 +28,17 @@ HEADLINES = (
     ("ntm_repeat_copy", "10", "bits_per_sequence", "near zero (figure)"),
     ("ntm_priority_sort", "20", "bits_per_sequence", "18 to 20 after 1M sequences (figure)"),
 )
+# Config, and the published mean error and failed tasks of the paper's own best run.
+BABI = {
+    "babi_best_10k_joint": ("0.15 to 0.4 % without supporting facts", "0"),
+    "babi_dmnplus_10k_single": ("2.8 %", "1"),
+    "babi_memn2n_10k_joint": ("7.5 %", "6"),
+    "babi_memn2n_10k_single": ("4.2 % (larger, non-linear)", "3"),
+    "babi_memn2n": ("12.4 %", "11"),
+    "babi_memnn_1k_single": ("6.7 %", "4"),
+    "babi_dmn_10k_single": ("6.4 %", "2"),
+    "babi_lstm_10k_joint": ("25.2 %", "15"),
+}
 
 
 def memories() -> str:
@@ -100,6 +112,35 @@ def spread(found: dict, metric: str, length: str) -> str:
     return f"{np.median(values):.2f} [{min(values):.2f}, {max(values):.2f}]"
 
 
+def babi() -> str:
+    """The committed runs on bAbI beside the published ones, mean over tasks, of each model's best restart."""
+    rows = [
+        "| run | memory | setting | mean error | without task 3 | failed | published | failed | minutes |",
+        "|---|---|---|--:|--:|--:|---|--:|--:|",
+    ]
+    for name, (published, failed) in BABI.items():
+        path = RESULTS / "stories" / f"{name}.json"
+        if not path.exists():
+            continue
+        found = json.loads(path.read_text())
+        config, errors = found["config"], found["error_percent"]
+        without = np.mean([error for task, error in errors.items() if task != "3"])
+        setting = f"{config['setting']} {'joint' if config['joint'] else 'single'}"
+        here = f"{found['mean']:.2f} % | {without:.2f} % | {found['failed']} of {len(errors)}"
+        rows.append(f"| `{name}` | {found['memory']} | {setting} | {here} | {published} | {failed} | {found['minutes']:.0f} |")
+    return "\n".join(rows)
+
+
+def babi_by_task() -> str:
+    """Error in percent by task of every committed run on bAbI."""
+    found = {path.stem: json.loads(path.read_text()) for path in sorted((RESULTS / "stories").glob("*.json"))}
+    rows = ["| task | " + " | ".join(f"`{name}`" for name in found) + " |", "|---|" + "--:|" * len(found)]
+    for i, title in enumerate(TASKS, 1):
+        cells = [f"{one['error_percent'][str(i)]:.1f}" if str(i) in one["error_percent"] else "" for one in found.values()]
+        rows.append(f"| {i} {title.replace('-', ' ')} | " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
 def speed() -> str:
     """The newest benchmark of every memory, and the NTM's comparison and growth."""
     lines = [json.loads(line) for line in (RESULTS / "bench.jsonl").read_text().splitlines()]
@@ -123,7 +164,15 @@ def speed() -> str:
     return "\n".join([*rows, "", f"NTM, forward + backward in the same run: {said}. With `remat=64`: {grown}."])
 
 
-TABLES = {"far": far, "memories": memories, "headlines": headlines, "results": results, "speed": speed}
+TABLES = {
+    "babi": babi,
+    "babi_by_task": babi_by_task,
+    "far": far,
+    "memories": memories,
+    "headlines": headlines,
+    "results": results,
+    "speed": speed,
+}
 
 
 def updated(text: str) -> str:

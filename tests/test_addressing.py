@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from diffmem import addressing, edits
+from diffmem import addressing, edits, layers, models
 from tests.oracles import ntm as oracle
 
 H, N, W = 2, 11, 3
@@ -472,3 +472,42 @@ def test_sharpening_nothing_is_uniform_and_has_no_gradient():
     weights, pull = jax.vjp(addressing.sharpen, zeros, gamma)
     close(weights, np.full((H, N), 1 / 11), 1e-7)
     assert not np.any(pull(np.arange(H * N, dtype=np.float32).reshape(H, N))[0])
+
+
+def test_masked_softmax_by_hand():
+    logits, mask = jnp.array([0.0, jnp.log(3.0), jnp.nan]), jnp.array([True, True, False])
+    np.testing.assert_allclose(addressing.masked_softmax(logits, mask), [0.25, 0.75, 0], rtol=1e-6)
+    np.testing.assert_allclose(addressing.masked_softmax(logits, mask, zeros=4), [0.125, 0.375, 0], rtol=1e-6)
+    np.testing.assert_array_equal(addressing.masked_softmax(logits, jnp.zeros(3, bool)), [0, 0, 0])
+
+
+@pytest.mark.parametrize("zeros", [0, 3])
+def test_masked_softmax_neither_overflows_nor_leaks(zeros):
+    mask = jnp.array([True, True, False, False])
+    for logits in ([1e30, 0, jnp.nan, jnp.inf], [-1e30, -1e30, jnp.inf, jnp.nan]):
+        logits = jnp.array(logits)
+        weights, gradient = jax.value_and_grad(lambda x: addressing.masked_softmax(x, mask, zeros=zeros)[0])(logits)
+        assert np.isfinite(weights)
+        assert np.isfinite(gradient).all()
+        assert (np.asarray(gradient)[2:] == 0).all()
+
+
+def test_position_encoding_by_hand():
+    np.testing.assert_allclose(
+        addressing.position_encoding(2, 2, "paper"), [[0.5, 0.5], [0.5, 1.0]], atol=1e-6
+    )  # (1 - j/2) - (i/2)(1 - j): j = 1: 1/2 - 0; j = 2: 0 + i/2
+    np.testing.assert_allclose(addressing.position_encoding(2, 2), [[1.25, 0.75], [0.75, 1.25]], atol=1e-6)
+    np.testing.assert_allclose(addressing.position_encoding(3, 2, "dmnplus"), [[1, 0], [0.5, 0.5], [0, 1]], atol=1e-6)
+    assert addressing.position_encoding(5, 1).shape == (5, 1)
+    with pytest.raises(ValueError, match="kind is 'papers'; legal: 'memn2n', 'paper', 'dmnplus'"):
+        addressing.position_encoding(2, 2, "papers")
+
+
+@pytest.mark.parametrize("kind", addressing.POSITIONS)
+def test_two_bags_are_a_position_encoding(kind):
+    """What the factors are for: sum_j pe[j] * E[word_j] from two bags of words."""
+    words, table = jnp.array([3, 1, 1, 4, 0]), jax.random.normal(jax.random.key(0), (6, 7))
+    kept = (words > 0)[:, None]
+    want = (addressing.position_encoding(5, 7, kind) * table[words] * kept).sum(0)
+    got = layers.embed_bags(table, models.bags(words, 6, kind), "position", kind)
+    np.testing.assert_allclose(got, want, atol=1e-5)

@@ -6,7 +6,7 @@ import jax
 import pytest
 
 import diffmem
-from diffmem import GRU, LSTM, NTM, Controlled, FeedForward, Hebbian, Stack
+from diffmem import DMN, GRU, LSTM, NTM, Controlled, DMNPlus, FeedForward, Hebbian, MemN2N, Stack
 from tests import contract
 from tests.programs import HISTORIES, REGISTERED, TIME, methods
 from tests.test_oracles import ORACLES
@@ -30,6 +30,9 @@ VARIANTS = {
     "gru-learned": GRU(5, 7, learned_state=True),
     "lstm+ntm": Controlled(LSTM(5 + 3, 7), NTM(7, slots=11, width=3), learned_reads=True),
     "feedforward+hebbian": Controlled(FeedForward(5 + 14, 11), Hebbian(11, key_size=3, value_size=7, heads=2)),
+    "memn2n-layerwise": MemN2N(5, slots=8, width=3, hops=2, tying="layerwise", encoding="bag", mask=True, relu=1),
+    "dmn-shared": DMN(5, slots=8, passes=2, gate="softmax", shared_gru=True),
+    "dmnplus-soft": DMNPlus(13, slots=8, passes=2, attention="soft", fusion=False, interactions=True, tied_update=True),
     "stack": Stack((GRU(5, 7), Hebbian(7, key_size=3, value_size=2))),
 }
 ABOUT_SCANS = (contract.law_scan_algebra, contract.law_parallel_is_scan)

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from diffmem.tasks.babi import files
 from experiments import evaluate, readme, runs
+from experiments.stories import data, evaluation
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -63,7 +65,11 @@ def test_medians_follow_from_the_seeds(path):
             assert median == np.median([seed[metric][length] for seed in found["seeds"]])
 
 
-@pytest.mark.parametrize("path", sorted(runs.RESULTS.glob("*.npz")), ids=lambda path: path.stem)
+WEIGHTS = sorted(runs.RESULTS.glob("*.npz"))
+STORIES = [path for path in WEIGHTS if runs.is_story(path.stem)]
+
+
+@pytest.mark.parametrize("path", [path for path in WEIGHTS if path not in STORIES], ids=lambda path: path.stem)
 def test_committed_weights_give_the_committed_result(path):
     """Re-checked cheaply: every seed, the lengths it was trained on, other sequences than the published ones."""
     name, config, params, _ = runs.find(path.stem)
@@ -74,3 +80,26 @@ def test_committed_weights_give_the_committed_result(path):
     for now, then in zip(result["seeds"], published["seeds"], strict=True):
         wrong, expected = (seed["wrong_bits_per_sequence"][length] for seed in (now, then))
         assert wrong == pytest.approx(expected, abs=0.5), f"{name}, seed {now['seed']}"
+
+
+@pytest.mark.parametrize("path", sorted((runs.RESULTS / "stories").glob("*.json")), ids=lambda path: path.stem)
+def test_means_follow_from_the_tasks(path):
+    found = json.loads(path.read_text())
+    errors = found["error_percent"]
+    assert found["mean"] == pytest.approx(np.mean(list(errors.values())), abs=1e-3)
+    assert found["failed"] == sum(error > 5 for error in errors.values())
+    for part, seeds in found["seeds"].items():
+        chosen = seeds[found["chosen"][part] - found["config"]["seed"]]
+        assert {task: errors[task] for task in chosen} == chosen
+
+
+@pytest.mark.skipif(files.find() is None, reason="no copy of bAbI here")
+@pytest.mark.parametrize("path", STORIES, ids=lambda path: path.stem)
+def test_committed_story_weights_give_the_committed_errors(path):
+    """Re-checked on the validation questions of the tasks with short stories."""
+    name, config, parts, _ = evaluation.find(path.stem)
+    published = json.loads((runs.RESULTS / "stories" / path.with_suffix(".json").name).read_text())["error_percent"]
+    tasks = tuple(task for task in (1, 4, 15, 19) if str(task) in published)
+    told = data.stories(tasks, config.setting, "valid")
+    for task, error in evaluation.evaluate(config, parts, told)["error_percent"].items():
+        assert error == pytest.approx(published[task], abs=0.3), f"{name}, task {task}"

@@ -7,11 +7,11 @@ import sys
 import numpy as np
 import pytest
 
-from tests.golden import compare, default_root
+from tests.golden import FOLDERS, compare, default_root
 from tests.oracles import ntm as oracle
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "strict_types")
-FILES = sorted(default_root().glob("ntm/*.npz"))
+FILES = [path for folder in FOLDERS for path in sorted(default_root().glob(f"{folder}/*.npz"))]
 
 
 @pytest.mark.skipif(not FILES, reason=f"no golden files under {default_root()}: they come with the project, not the checkout")

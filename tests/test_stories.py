@@ -81,12 +81,14 @@ def test_one_model_a_task_and_evaluation_of_a_folder(copy, tmp_path, capsys):
     stories.train("babi_memn2n", config, tmp_path / "run", progress=False)
     result = evaluate.main([str(tmp_path / "run"), "--data-dir", str(copy / "en"), "--json", str(tmp_path / "found.json")])
     assert json.loads((tmp_path / "found.json").read_text())["error_percent"] == result["error_percent"]
-    assert set(result["error_percent"]) == {"1", "15"} and result["questions"] == {"1": 60, "15": 60}
+    assert set(result["error_percent"]) == {"1", "15"}
+    assert result["questions"] == {"1": 60, "15": 60}
     for part, task in (("qa1", "1"), ("qa15", "15")):
         chosen = result["chosen"][part] - config.seed
         assert result["seeds"][part][chosen][task] == result["error_percent"][task]
     said = capsys.readouterr().out
-    assert "single supporting fact" in said and "mean of 2 tasks" in said
+    assert "single supporting fact" in said
+    assert "mean of 2 tasks" in said
     with pytest.raises(ValueError, match="task 2: trained on"):
         evaluate.main([str(tmp_path / "run"), "--data-dir", str(copy / "en"), "--tasks", "2"])
 
@@ -103,7 +105,7 @@ def test_errors_are_those_of_single_calls(copy):
         for story, question, answer in zip(part.stories, part.questions, part.answers, strict=True):
             words = part.sentences[story[story > 0]][::-1]
             logits = np.asarray(model(params, *model.encode(words, part.sentences[question])).logits)
-            found.append(max(data.vocabulary.answers, key=lambda word: logits[word]) != answer)  # noqa: B023
+            found.append(max(data.vocabulary.answers, key=lambda word: logits[word]) != answer)
     np.testing.assert_array_equal(wrong, found)
 
 
@@ -121,7 +123,9 @@ def test_learns_one_supporting_fact(memory):
         optimizer=Optimizer("adam", learning_rate=5e-3),
     )  # fmt: skip
     vocabulary = Vocabulary.of(told[1])
-    data = stories.data.Data(vocabulary, stories.data.split(config, told, vocabulary), stories.data.split(config, fresh, vocabulary))
+    data = stories.data.Data(
+        vocabulary, stories.data.split(config, told, vocabulary), stories.data.split(config, fresh, vocabulary)
+    )
     state = stories.initial_state(config, vocabulary, 1)
     epoch = stories.make_epoch(config, data)
     for i in range(config.epochs):
@@ -138,7 +142,7 @@ def test_every_model_takes_a_step(memory, copy):
     state, loss = stories.make_epoch(config, data)(
         stories.initial_state(config, data.vocabulary, 9), *stories.plan(config, data, 0)
     )
-    assert np.isfinite(loss).all() and all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((loss, state.params)))
 
 
 def test_blanks_move_sentences_and_facts_together():
@@ -185,9 +189,11 @@ def test_buckets_keep_every_question_and_cut_the_longest():
     parts = buckets(whole, (4, 9, 12))
     assert sum(len(part.questions) for part in parts) == 100
     for part, longest in zip(parts, (4, 9, 12), strict=True):
-        assert part.stories.shape[1] == longest and part.facts.max() < longest
+        assert part.stories.shape[1] == longest
+        assert part.facts.max() < longest
     cut = parts[-1]
-    assert ((cut.stories > 0).sum(1) == 12).any() and (cut.stories[:, 0] > 0).all()  # the newest sentence stays
+    assert ((cut.stories > 0).sum(1) == 12).any()
+    assert (cut.stories[:, 0] > 0).all()  # the newest sentence stays
 
 
 @pytest.mark.parametrize(

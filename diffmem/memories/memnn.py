@@ -89,7 +89,7 @@ class MemNN(AppendMemory):
         }
 
     def known(self, params: Params, tables: Array, query: Array, picked: Array) -> Array:
-        """What is known, x [W], from the query and the first k picked sentences [k, D] (zeros: none), in tables [2, V, W]: Q and F."""
+        """What is known, x [W], from the query and the first k picks [k, D] (zeros: none), in tables [2, V, W]: Q and F."""
         x = layers.embed_bags(tables[0], query, self.encoding) + params["biases"][len(picked)]
         if len(picked):
             found = layers.embed_bags(tables[1], picked, self.encoding)
@@ -97,7 +97,7 @@ class MemNN(AppendMemory):
         return jnp.tanh(x)
 
     def comparisons(self, params: Params, state: AppendState, query: Array, picks: Array) -> Array:
-        """The scores s [N + 1, N + 1] of all pairs of candidates (y, y'), given the slots picked so far [k], int (N: "no more")."""
+        """The scores s [N + 1, N + 1] of all pairs (y, y'), given the slots picked so far [k], int (N: "no more")."""
         slots = state.slots.shape[0]
         sentences = jnp.concatenate([state.slots, jnp.zeros_like(state.slots[:1])])
         x = self.known(params, params["address"], query, sentences[picks])

@@ -3,9 +3,10 @@
     python -m experiments.train babi_best_10k_joint
 
 Published: 0.15 to 0.4 % mean error, no task failed (STM, MEMO, Universal Transformer), without supporting facts.
-Here: three passes of soft attention over sentences with recency encodings instead of input fusion (everything runs in parallel
-over the story), embeddings that are polynomials of a word's position, products and differences in the update of m, and the attention
-trained on the supporting facts. Task 3 is trained on generated stories where the data set's own 10k file is missing.
+Here: three passes of soft attention over sentences with recency encodings instead of input fusion, so that everything runs in
+parallel over the story; word embeddings that are polynomials of the position; products and differences in the update of m; and
+the attention trained on the supporting facts. Task 3 is trained on generated stories where the data set's own 10k file is
+missing.
 Hardware: one CPU core, about 40 minutes.
 Expected: see docs/results.md.
 """

@@ -17,7 +17,9 @@ def theano_gru(tensors, prefix):
     params = {
         f"i{ours}": {"kernel": get(f"W{theirs}"), "bias": get(f"b{theirs}")} for ours, theirs in zip("rzn", "rzh", strict=True)
     }
-    return {**params, **{f"h{ours}": {"kernel": get(f"U{theirs}")} for ours, theirs in zip("rzn", "rzh", strict=True)}}
+    params |= {f"h{ours}": {"kernel": get(f"U{theirs}")} for ours, theirs in zip("rzn", "rzh", strict=True)}
+    params["hn"]["bias"] = jnp.zeros_like(get("bh"))  # theirs has none there
+    return params
 
 
 def torch_gru(tensors, prefix):
@@ -85,9 +87,9 @@ def forward_dmnplus(config, tensors):
         "hidden": {"kernel": get("att.W1"), "bias": get("att.b1")},
         "gate": get("att.W2")[:, 0],  # a bias, which the file has, changes nothing before a softmax
         "attention": {
-            "ir": {"kernel": get("agru.Wr"), "bias": get("agru.bWr")},
+            "ir": {"kernel": get("agru.Wr"), "bias": get("agru.bWr") + get("agru.bUr")},
             "in": {"kernel": get("agru.W"), "bias": get("agru.bW")},
-            "hr": {"kernel": get("agru.Ur"), "bias": get("agru.bUr")},
+            "hr": {"kernel": get("agru.Ur")},
             "hn": {"kernel": get("agru.U"), "bias": get("agru.bU")},
         },
         "update": {"kernel": get("mem.W")[None], "bias": get("mem.b")[None]},
