@@ -26,8 +26,9 @@ def torch_gru(tensors, prefix):
     """r, z and n side by side, with biases of input and state."""
     split = lambda name: jnp.split(tensors[f"param.{prefix}.{name}"], 3, -1)  # noqa: E731
     wx, wh, bx, bh = map(split, ("Wx", "Wh", "bx", "bh"))
-    params = {f"i{gate}": {"kernel": wx[i], "bias": bx[i]} for i, gate in enumerate("rzn")}
-    return {**params, **{f"h{gate}": {"kernel": wh[i], "bias": bh[i]} for i, gate in enumerate("rzn")}}
+    params = {f"i{gate}": {"kernel": wx[i], "bias": bx[i] + bh[i]} for i, gate in enumerate("rz")}
+    params["in"] = {"kernel": wx[2], "bias": bx[2]}
+    return {**params, "hr": {"kernel": wh[0]}, "hz": {"kernel": wh[1]}, "hn": {"kernel": wh[2], "bias": bh[2]}}
 
 
 def passes(memory, params, state, query):
