@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from diffmem.models import QuestionAnswering
-from diffmem.tasks.babi import Examples, Story, Vocabulary, buckets, examples
+from diffmem.tasks.babi import Examples, Story, Vocabulary, buckets, examples, files
+from diffmem.tasks.babi.generate import generate
 from diffmem.tasks.babi.text import count_questions
 from experiments.stories.config import StoryConfig
 
@@ -51,13 +52,11 @@ def read(task: int, split: str, folder: str, data_dir: str | None = None) -> lis
     The 10k training file of task 3 is not in every copy of the data set. Where it is missing, the 1k training stories
     that are not among the 10k validation stories are filled up to 9,000 questions by our own generator.
     """
-    from diffmem.tasks.babi import files, generate
-
     if (task, split, folder) != (3, "train", "en-valid-10k") or files.has(task, split, folder, data_dir):
         return files.read(task, split, folder, data_dir)
     held_out = {story.sentences for story in files.read(3, "valid", folder, data_dir)}
     real = [story for story in files.read(3, "train", "en", data_dir) if story.sentences not in held_out]
-    return real + generate.generate(3, 9000 - count_questions(real), seed=1)
+    return real + generate(3, 9000 - count_questions(real), seed=1)
 
 
 def load(config: StoryConfig, tasks: tuple[int, ...], data_dir: str | None = None) -> Data:
@@ -86,6 +85,6 @@ def tables(model: QuestionAnswering, part: Examples) -> Tables:
 
 
 def told(batch: Batch, table: Tables, rows: jax.Array):
-    """Story (oldest first), mask and question of one example, encoded."""
-    newest_first = rows
-    return table.sentences[newest_first[::-1]], newest_first[::-1] > 0, table.questions[batch.questions]
+    """Story (oldest first, from rows that have the newest first), mask and question of one example, encoded."""
+    oldest_first = rows[::-1]
+    return table.sentences[oldest_first], oldest_first > 0, table.questions[batch.questions]
