@@ -229,7 +229,12 @@ class QuestionAnswering:
             mask: [N] bool, False for padding.
             question: encoded.
         """
-        return self.respond(params, *self.encoder(params["encoder"], story, mask, question))
+        return self.respond(params, *self.read_story(params, story, mask, question))
+
+    def read_story(self, params: Params, story: Array, mask: Array, question: Array) -> tuple[Array, Array, Array | None]:
+        """The encoder's facts [N, D], which of them count, and the query."""
+        # Files of weights have no place for the empty parameters of an encoder that has none.
+        return self.encoder(params.get("encoder", {}), story, mask, question)
 
     def respond(self, params: Params, facts: Array, mask: Array, query: Array | None) -> Answer:
         """What follows the encoder: stores the facts [N, D] whose mask is True, reads once, answers."""

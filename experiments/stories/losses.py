@@ -48,7 +48,7 @@ def make_loss(config: StoryConfig, model: QuestionAnswering, *, linear: bool = F
         story, mask, question = told(one, table, rows)
         if config.noise:  # empty memories are stored, what lies before the first sentence is not
             mask = jnp.cumsum(mask) > 0
-        facts_read, mask, query = model.encoder(params["encoder"], story, mask, question)
+        facts_read, mask, query = model.read_story(params, story, mask, question)
         if config.dropout:
             kept = jax.random.bernoulli(dropout_key, 1 - config.dropout, facts_read.shape)
             facts_read = jnp.where(kept, facts_read / (1 - config.dropout), 0)
