@@ -43,7 +43,7 @@ class Vocabulary:
 
     def number(self, word: str) -> int:
         """The word's number, UNKNOWN if it has none."""
-        return self._number.get(word.lower(), UNKNOWN)  # ty: ignore[unresolved-attribute]
+        return self._number.get(word.lower(), UNKNOWN)  # ty: ignore[missing-attribute]
 
     def encode(self, text: str) -> np.ndarray:
         """The words of a text as numbers [length]; what is longer than any known sentence is cut off."""
