@@ -147,6 +147,8 @@ def speed() -> str:
     newest = {line["memory"]: line for line in lines if "memory" in line}
     rows = ["| memory | compile | forward | forward + backward | peak memory | tokens / s |", "|---|--:|--:|--:|--:|--:|"]
     for name, line in newest.items():
+        if name == "ntm_plain":  # it is compared below
+            continue
         times = " | ".join(f"{line[key]:.1f} ms" for key in ("forward_ms", "forward_backward_ms"))
         sizes = f"{line['peak_megabytes']:.0f} MB | {line['tokens_per_second']:,}"
         rows.append(f"| `{name}` | {line['compile_seconds']:.1f} s | {times} | {sizes} |")
