@@ -56,8 +56,8 @@ class Reader:
     def __init__(self, config: StoryConfig, part: evaluation.Part):
         memory: Any = config.memory
         self.memory, self.vocabulary = memory, part.vocabulary
-        self.slots = getattr(memory, "slots", max(config.buckets))
-        self.sizes = sorted({min(size, self.slots) for size in config.buckets} | {self.slots})
+        self.sizes = config.sizes()
+        self.slots = self.sizes[-1]
         self.unit = "hop" if hasattr(memory, "hops") else "pass"
         self._params = jax.tree.map(lambda a: np.asarray(a)[part.best], part.params)
         self._answers = np.array(part.vocabulary.answers)

@@ -211,10 +211,15 @@ def main(arguments: list[str]) -> list[dict[str, Any]]:
         for row in rows[len(names) + 1 :]:
             print("  ".join(f"{key} {value}" for key, value in row.items()))
     if options.store:
-        with RESULTS.open("a") as file:
-            for row in rows:
-                print(json.dumps({**row, **environment()}), file=file)
+        append(rows)
     return rows
+
+
+def append(rows: list[dict[str, Any]]) -> None:
+    """Stores rows with what they depend on."""
+    with RESULTS.open("a") as file:
+        for row in rows:
+            print(json.dumps({**row, **environment()}), file=file)
 
 
 if __name__ == "__main__":

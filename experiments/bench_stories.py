@@ -8,7 +8,6 @@ other than speed is different. Without a local copy of bAbI (see `diffmem.tasks.
 Results are appended to experiments/results/bench.jsonl with the commit, the versions and the machine's load.
 """
 
-import json
 import sys
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -21,9 +20,8 @@ import diffmem
 from diffmem.tasks.babi import Vocabulary, files
 from diffmem.tasks.babi.generate import generate
 from experiments import stories
-from experiments.bench import RESULTS, compiled, medians
+from experiments.bench import append, compiled, medians
 from experiments.config import Optimizer
-from experiments.runtime import environment
 from experiments.stories.data import Data, split
 from experiments.stories.training import steps_per_epoch
 
@@ -106,9 +104,7 @@ def main(arguments: list[str]) -> list[dict[str, Any]]:
         rows.append(measure(name, options))
         print("  ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
     if options.store:
-        with RESULTS.open("a") as file:
-            for row in rows:
-                print(json.dumps({**row, **environment()}), file=file)
+        append(rows)
     return rows
 
 

@@ -20,6 +20,11 @@ class Answer(NamedTuple):
     weights: Any
 
 
+def _one_hot(words: Array, vocabulary: int, dtype: Any) -> Array:
+    """Words [*shape] as one-hot rows [*shape, V], zeros for padding."""
+    return jax.nn.one_hot(words, vocabulary, dtype=dtype) * (words > 0)[..., None].astype(dtype)
+
+
 def bags(words: Array, vocabulary: int, kind: str = "memn2n", dtype: Any = layers.DTYPE) -> Array:
     """Sentences as two bags of words each, from which `layers.embed_bags` makes position-encoded embeddings.
 
@@ -32,7 +37,7 @@ def bags(words: Array, vocabulary: int, kind: str = "memn2n", dtype: Any = layer
     Returns:
         [*shape, 2 V], or [*shape, V] for kind="bag".
     """
-    hot = jax.nn.one_hot(words, vocabulary, dtype=dtype) * (words > 0)[..., None].astype(dtype)
+    hot = _one_hot(words, vocabulary, dtype)
     if kind == "bag":
         return hot.sum(-2)
     factors = addressing.position_factors(words.shape[-1], 1, kind)[0].astype(hot.dtype)
@@ -95,7 +100,7 @@ class Sentences:
             return bags(words, self.vocabulary, self.kind)
         t = np.linspace(-1, 1, words.shape[-1])
         polynomials = np.polynomial.legendre.legvander(t, self.moments - 1)  # [J, M]
-        hot = jax.nn.one_hot(words, self.vocabulary, dtype=layers.DTYPE) * (words > 0)[..., None].astype(layers.DTYPE)
+        hot = _one_hot(words, self.vocabulary, layers.DTYPE)
         return jnp.einsum("...jv,jm->...mv", hot, polynomials.astype(hot.dtype)).reshape(*words.shape[:-1], -1)
 
     def question(self, words: Array) -> Array:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal
 
 from diffmem import DMN, DMNPlus, MemN2N, MemNN
+from diffmem.base import check_counts
 from diffmem.models import Bags, QuestionAnswering, Sentences, Stream, Words
 from diffmem.tasks.babi import Vocabulary
 from experiments.config import MemoryT, Optimizer
@@ -55,10 +56,8 @@ class StoryConfig(Generic[MemoryT]):
     """Stories are padded to these lengths; the last one is cut at memory.slots."""
 
     def __post_init__(self):
-        for name in ("batch", "epochs", "seeds", "checkpoint_every"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"StoryConfig.{name} is {value!r}; it must be an integer >= 1")
+        counts = ("batch", "epochs", "seeds", "checkpoint_every")
+        check_counts(self, **{name: getattr(self, name) for name in counts})
         if not self.tasks or not all(task in ALL for task in self.tasks):
             raise ValueError(f"StoryConfig.tasks is {self.tasks!r}; legal: task numbers from 1 to 20")
         for name in ("noise", "dropout"):
@@ -78,6 +77,11 @@ class StoryConfig(Generic[MemoryT]):
         if isinstance(memory, DMN):
             return QuestionAnswering(Words(size, memory.input_size), memory, "gru")
         return QuestionAnswering(Stream(size, memory.input_size), memory, "dense")
+
+    def sizes(self) -> list[int]:
+        """The lengths that stories are padded to; the last one is what the memory has room for."""
+        longest = getattr(self.memory, "slots", max(self.buckets))
+        return sorted({min(size, longest) for size in self.buckets} | {longest})
 
     def parts(self) -> dict[str, tuple[int, ...]]:
         """The tasks of each model that is trained, by name: "joint", or "qa1", "qa2", .."""

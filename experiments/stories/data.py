@@ -68,9 +68,8 @@ def load(config: StoryConfig, tasks: tuple[int, ...], data_dir: str | None = Non
 
 def split(config: StoryConfig, told: dict[int, list[Story]], vocabulary: Vocabulary) -> tuple[Examples, ...]:
     """The questions as arrays, in buckets of similar story length; stories beyond the memory's slots lose their oldest."""
-    longest = getattr(config.memory, "slots", max(config.buckets))
-    sizes = sorted({min(size, longest) for size in config.buckets} | {longest})
-    return tuple(buckets(examples(told, vocabulary, slots=longest), sizes))
+    sizes = config.sizes()
+    return tuple(buckets(examples(told, vocabulary, slots=sizes[-1]), sizes))
 
 
 def on_device(part: Examples) -> Batch:
