@@ -1,7 +1,7 @@
 """diffmem: differentiable memory networks for JAX behind one read/write addressing API."""
 
 from diffmem.append import AppendMemory, AppendState
-from diffmem.base import Memory, Readout, ScanMemory, entry, make, names, register
+from diffmem.base import ChunkMemory, Memory, Readout, ScanMemory, entry, make, names, register
 from diffmem.controller import Controlled, FeedForward, Stack, control
 from diffmem.memories import DMN, GRU, LSTM, NTM, DMNPlus, Hebbian, MemN2N, MemNN
 from diffmem.unroll import store, unroll
@@ -15,6 +15,7 @@ __all__ = [
     "NTM",
     "AppendMemory",
     "AppendState",
+    "ChunkMemory",
     "Controlled",
     "DMNPlus",
     "FeedForward",

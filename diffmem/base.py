@@ -96,6 +96,26 @@ class ScanMemory(Memory[S], Protocol[S, E]):
         ...
 
 
+class ChunkMemory(Memory[S], Protocol[S]):
+    """A memory that takes a chunk of steps at once, as a few large products instead of many small ones.
+
+    Law: `step_all` is a loop of `step`, where the initial state stands before every x with starts[t].
+
+    Attributes:
+        chunk: how many steps are taken at once.
+    """
+
+    @property
+    def chunk(self) -> int: ...
+
+    def step_all(self, params: Params, state: S, xs: Array, starts: Array) -> tuple[S, Readout]:
+        """The steps over xs [L, input_size] with starts [L]: the last state, and the readouts with a leading L.
+
+        L is any number of steps up to `chunk`, and everything is finite: `unroll` sees to both.
+        """
+        ...
+
+
 class Entry(NamedTuple):
     """A registered memory: its class, the paper it comes from, and small settings at which it can be tested."""
 

@@ -33,6 +33,20 @@ def dense(params: Params, x: Array) -> Array:
     return apply(nn.Dense(params["kernel"].shape[-1]), params, x)
 
 
+def init_mlp(key: Array, sizes: tuple[int, ...]) -> Params:
+    """Dense layers between these sizes: "hidden_0", "hidden_1", .. and "output"."""
+    names = [*(f"hidden_{i}" for i in range(len(sizes) - 2)), "output"]
+    keys = jax.random.split(key, len(names)) if len(names) > 1 else [key]
+    return {name: init_dense(one, a, b) for name, one, a, b in zip(names, keys, sizes[:-1], sizes[1:], strict=True)}
+
+
+def mlp(params: Params, x: Array) -> Array:
+    """The layers of `init_mlp`, with a ReLU between them; other parameters in the dict are left alone."""
+    for i in range(sum(name.startswith("hidden_") for name in params)):
+        x = jax.nn.relu(dense(params[f"hidden_{i}"], x))
+    return dense(params["output"], x)
+
+
 def dtype_of(params: Params):
     """The type of the parameters' arrays: states start in it, so that a cast of the parameters casts everything."""
     return jax.tree.leaves(params)[0].dtype

@@ -9,7 +9,7 @@ from jax import lax
 
 from diffmem.base import Array, Memory, Params, Readout, S
 
-METHODS = ("auto", "scan", "parallel")
+METHODS = ("auto", "scan", "parallel", "chunked")
 
 
 def unroll(
@@ -31,10 +31,12 @@ def unroll(
         xs: [T, input_size], one sequence. For a batch, wrap the call in `jax.vmap`.
         starts: [T] bool, True where a new sequence begins: the state before that x is the initial one. Nothing crosses a
             start, in value or in gradient, not even a NaN.
-        method: "scan", one step after another; "parallel", an associative scan, for a `ScanMemory`; "auto", parallel for
-            a `ScanMemory` on an accelerator and sequential otherwise (on a CPU the plain scan was measured to be faster).
+        method: "scan", one step after another; "parallel", an associative scan, for a `ScanMemory`; "chunked", one chunk
+            of steps after another, each at once, for a `ChunkMemory`; "auto", chunked for a `ChunkMemory`, else parallel
+            for a `ScanMemory` on an accelerator, else sequential (on a CPU the plain scan was measured to be faster than
+            the associative one).
         remat: backpropagation stores one state every `remat` steps and recomputes the others, so that its memory grows
-            with T / remat instead of T. 0 stores every state. Sequential method only.
+            with T / remat instead of T. 0 stores every state. "chunked" rounds it up to whole chunks; "parallel" has none.
 
     Returns:
         The final state, and the readouts with a leading time axis: `value` [T, *read_shape].
@@ -61,15 +63,18 @@ def unroll(
     if isinstance(remat, bool) or not isinstance(remat, int) or remat < 0:
         raise ValueError(f"remat is {remat!r}; it must be an integer >= 0 (0 stores every state)")
     if method == "parallel" and remat:
-        raise ValueError(f"remat is {remat}, but method is 'parallel', which stores no chunks; use method='scan'")
-    scannable = hasattr(memory, "combine")
-    if method == "parallel" and not scannable:
-        raise ValueError(f"method is 'parallel', but {type(memory).__name__} is not a ScanMemory; use 'scan' or 'auto'")
+        raise ValueError(f"remat is {remat}, but method is 'parallel', which stores no chunks; use another method")
+    able = {"parallel": hasattr(memory, "combine"), "chunked": hasattr(memory, "step_all")}
+    if not able.get(method, True):
+        kind = "ScanMemory" if method == "parallel" else "ChunkMemory"
+        raise ValueError(f"method is {method!r}, but {type(memory).__name__} is not a {kind}; use 'scan' or 'auto'")
 
     initial = memory.init_state(params)
     state = initial if state is None else state
+    if method == "chunked" or (method == "auto" and able["chunked"]):
+        return _in_chunks(memory, params, state, xs, starts, initial, remat)
     on_accelerator = jax.default_backend() != "cpu"
-    if method == "parallel" or (method == "auto" and scannable and on_accelerator and not remat):
+    if method == "parallel" or (method == "auto" and able["parallel"] and on_accelerator and not remat):
         return _parallel(memory, params, state, xs, starts, initial)
 
     def step(state, inputs):
@@ -148,6 +153,40 @@ def _chunked_scan(step, state, inputs, length, remat):
         return state, outputs
     state, rest = chunk(state, jax.tree.map(lambda a: a[whole:], inputs))
     return state, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), outputs, rest)
+
+
+def _in_chunks(memory, params, state, xs, starts, initial, remat):
+    """Runs `memory.step_all` over chunks.
+
+    Products over a chunk mix its steps, so that a NaN would spread by 0 * NaN to steps that have nothing to do with it.
+    Hence the memory sees finite numbers only, and what really depends on others is replaced afterwards.
+    """
+    length = xs.shape[0]
+    starts = jnp.zeros(length, bool) if starts is None else starts
+    fine = jnp.isfinite(xs).all(-1)
+    carried = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+    fine_before = jnp.stack(carried).all() if carried else jnp.bool_(True)
+    step = jnp.arange(length)
+    begun = lax.cummax(jnp.where(starts, step, -1))
+    failed = lax.cummax(jnp.where(fine, -1, step))
+    spoiled = ((failed >= 0) & (failed >= begun)) | (~fine_before & (begun < 0))
+
+    state = where(fine_before, state, initial)
+    inputs = (jnp.where(fine[:, None], xs, 0), starts)
+    chunk = min(memory.chunk, length)
+    whole = length // chunk * chunk
+
+    def advance(state, inputs):
+        return memory.step_all(params, state, *inputs)
+
+    head = jax.tree.map(lambda a: a[:whole].reshape(-1, chunk, *a.shape[1:]), inputs)
+    state, readouts = _chunked_scan(advance, state, head, whole // chunk, -(-remat // chunk))
+    readouts = jax.tree.map(lambda a: a.reshape(whole, *a.shape[2:]), readouts)
+    if whole < length:
+        state, rest = advance(state, jax.tree.map(lambda a: a[whole:], inputs))
+        readouts = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), readouts, rest)
+    spoil = lambda flag, a: jnp.where(flag, jnp.nan, a) if jnp.issubdtype(a.dtype, jnp.inexact) else a  # noqa: E731
+    return jax.tree.map(partial(spoil, spoiled[-1]), state), jax.tree.map(partial(jax.vmap(spoil), spoiled), readouts)
 
 
 def _parallel(memory, params, state, xs, starts, initial):

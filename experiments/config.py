@@ -75,6 +75,8 @@ class Config(Generic[TaskT, MemoryT]):
     """Layers of the controller, or of a memory that stands alone."""
     clip: float | None = None
     """Outputs are clipped to +-clip."""
+    hidden: tuple[int, ...] = ()
+    """Sizes of hidden ReLU layers between the memory's read and the output."""
     optimizer: Optimizer = field(default_factory=Optimizer)
     batch: int = 16
     """Sequences per step."""
@@ -107,7 +109,7 @@ class Config(Generic[TaskT, MemoryT]):
 
     def model(self) -> SequenceModel:
         """The memory, its controller and a linear output, in the task's sizes."""
-        return SequenceModel(self._memory(), self.task.output_size, clip=self.clip, remat=self.remat)
+        return SequenceModel(self._memory(), self.task.output_size, clip=self.clip, remat=self.remat, hidden=self.hidden)
 
     def _memory(self) -> Memory:
         if self.controller != "none":

@@ -18,7 +18,7 @@ import jax
 import numpy as np
 import tyro
 
-from diffmem.tasks.base import uniform_integers
+from diffmem.tasks.base import BitTask, uniform_integers
 from experiments import runs
 from experiments.config import Config
 from experiments.runtime import use_compilation_cache, use_cpu_cores
@@ -102,7 +102,9 @@ def evaluate(
 
             def metrics(params):
                 found = task.metrics(jax.vmap(lambda xs: model(params, xs)[1])(batch.inputs), batch)
-                return {**found, "scored_bits_per_sequence": batch.mask.sum() / chunk * task.output_size}
+                if isinstance(task, BitTask):
+                    found["scored_bits_per_sequence"] = batch.mask.sum() / chunk * task.output_size
+                return found
 
             return jax.vmap(metrics)(params)
 
@@ -127,16 +129,26 @@ def evaluate(
     return {**medians, "sequences": sequences, "evaluation_seed": seed, "seeds": seeds}
 
 
+TITLES = {"bits_per_sequence": "cost in bits", "wrong_bits_per_sequence": "wrong bits"}
+
+
+def metric_names(result: dict[str, Any]) -> list[str]:
+    """The metrics of a result, without the number of scored bits."""
+    return [name for name in result["seeds"][0] if name not in ("seed", "scored_bits_per_sequence")]
+
+
 def table(result: dict[str, Any]) -> str:
     """The result as text: one row per length, the median and the range over the seeds."""
-    lengths = list(result["bits_per_sequence"])
-    rows = [f"{'length':>8s}  {'cost in bits':>24s}  {'wrong bits':>24s}  {'of':>6s}   (per sequence: median [best, worst])"]
-    for text in lengths:
+    names = metric_names(result)
+    titles = "  ".join(f"{TITLES.get(name, name.replace('_', ' ')):>24s}" for name in names)
+    scored = result.get("scored_bits_per_sequence")
+    rows = [f"{'length':>8s}  {titles}  {'of' if scored else '':>6s}   (per sequence: median [best, worst])"]
+    for text in result[names[0]]:
         cells = [f"{text:>8s}"]
-        for metric in ("bits_per_sequence", "wrong_bits_per_sequence"):
+        for metric in names:
             values = [seed[metric][text] for seed in result["seeds"]]
             cells.append(f"{np.median(values):8.2f} [{min(values):6.2f}, {max(values):6.2f}]".rjust(24))
-        cells.append(f"{result['scored_bits_per_sequence'][text]:6.0f}")
+        cells.append(f"{scored[text]:6.0f}" if scored else "")
         rows.append("  ".join(cells))
     return "\n".join(rows)
 

@@ -8,8 +8,9 @@ import jax
 import numpy as np
 
 from diffmem import layers, viz
+from diffmem.tasks import BitTask
 from experiments.config import Config
-from experiments.evaluate import length_range
+from experiments.evaluate import length_range, metric_names
 
 
 def draw(config: Config, params: Any, result: dict[str, Any], run: Path, folder: Path) -> list[Path]:
@@ -17,9 +18,9 @@ def draw(config: Config, params: Any, result: dict[str, Any], run: Path, folder:
     folder.mkdir(parents=True, exist_ok=True)
     figures = {"generalisation": generalisation(config, result)}
     if (run / "metrics.jsonl").exists():
-        figures["learning"] = learning(run / "metrics.jsonl", result["name"])
-    if hasattr(config.memory, "read_heads"):
-        best = int(np.argmin([next(iter(seed["bits_per_sequence"].values())) for seed in result["seeds"]]))
+        figures["learning"] = learning(run / "metrics.jsonl", result["name"], loss_name(config))
+    if hasattr(config.memory, "read_heads") and isinstance(config.task, BitTask):
+        best = int(np.argmin([next(iter(seed[metric_names(result)[0]].values())) for seed in result["seeds"]]))
         figures["memory"] = memory_at_work(config, jax.tree.map(lambda a: a[best], params))
     paths = []
     for name, figure in figures.items():
@@ -28,17 +29,25 @@ def draw(config: Config, params: Any, result: dict[str, Any], run: Path, folder:
     return paths
 
 
-def learning(metrics: Path, label: str):
+def loss_name(config: Config) -> str:
+    """What the training loss of a run is."""
+    return "bits per sequence" if isinstance(config.task, BitTask) else "cross-entropy (nats)"
+
+
+def learning(metrics: Path, label: str, ylabel: str):
     """The cost during training."""
     lines = [json.loads(line) for line in metrics.read_text().splitlines()]
-    return viz.learning_curve([line["sequences"] for line in lines], {label: [line["loss"] for line in lines]})
+    steps, losses = [line["sequences"] for line in lines], {label: [line["loss"] for line in lines]}
+    return viz.learning_curve(steps, losses, ylabel=ylabel)
 
 
 def generalisation(config: Config, result: dict[str, Any]):
-    """Wrong bits against length, for single lengths; ranges are left out."""
-    lengths = [text for text in result["bits_per_sequence"] if "-" not in text] or list(result["bits_per_sequence"])
-    by_length = {length_range(text)[1]: [seed["wrong_bits_per_sequence"][text] for seed in result["seeds"]] for text in lengths}
-    return viz.generalisation_curve({result["name"]: by_length}, trained=config.task.lengths)
+    """Errors against length, for single lengths; ranges are left out."""
+    metric = "wrong_bits_per_sequence" if "wrong_bits_per_sequence" in result else metric_names(result)[0]
+    lengths = [text for text in result[metric] if "-" not in text] or list(result[metric])
+    by_length = {length_range(text)[1]: [seed[metric][text] for seed in result["seeds"]] for text in lengths}
+    curves = {result["name"]: by_length}
+    return viz.generalisation_curve(curves, trained=config.task.lengths, ylabel=metric.replace("_", " "))
 
 
 def memory_at_work(config: Config, params: Any):
@@ -46,7 +55,7 @@ def memory_at_work(config: Config, params: Any):
     task, model = config.task, config.model()
     batch = task.sample(jax.random.key(7), 1, task.lengths[1])
     states, readout = viz.trace(model.memory, params["memory"], batch.inputs[0])
-    logits = layers.dense(params["output"], readout.value)
+    logits = layers.mlp(params, readout.value)
     steps = int(np.flatnonzero(np.asarray(batch.mask[0])).max()) + 1
     memory = states.memory
     return viz.memory_use(

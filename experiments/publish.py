@@ -67,6 +67,7 @@ def main(arguments: list[str]) -> None:
     metrics = options.run / "metrics.jsonl"
     result = {
         "name": name,
+        "memory": type(config.memory).__name__,
         "command": command(name, config),
         "minutes": wall_clock(metrics),
         "hardware": options.hardware,

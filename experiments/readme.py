@@ -28,6 +28,12 @@ HEADLINES = (
     ("ntm_repeat_copy", "10", "bits_per_sequence", "near zero (figure)"),
     ("ntm_priority_sort", "20", "bits_per_sequence", "18 to 20 after 1M sequences (figure)"),
 )
+WHAT = {
+    "wrong_bits_per_sequence": "wrong bits",
+    "bits_per_sequence": "cost in bits",
+    "error_percent": "wrong symbols, %",
+    "cross_entropy": "nats a symbol",
+}
 # Config, and the published mean error and failed tasks of the paper's own best run.
 BABI = {
     "babi_best_10k_joint": ("0.15 to 0.4 % without supporting facts", "0"),
@@ -50,7 +56,7 @@ def memories() -> str:
         state = type(memory.init_state(memory.init_params(_key())))
         fields = ", ".join(f"`{field}`" for field in state._fields)
         first = (entry.cls.__doc__ or "").splitlines()[0].rstrip(".")
-        parallel = "yes" if hasattr(memory, "combine") else "no"
+        parallel = "yes" if hasattr(memory, "combine") or hasattr(memory, "step_all") else "no"
         rows.append(f"| `{name}` | {first} | {fields} | {parallel} | {entry.paper} |")
     return "\n".join(rows)
 
@@ -69,7 +75,7 @@ def headlines() -> str:
         if not path.exists():
             continue
         found = json.loads(path.read_text())
-        what = "wrong bits" if metric.startswith("wrong") else "cost in bits"
+        what = WHAT[metric]
         budget = f"{len(found['seeds'])} | {found['learning']['sequences'][-1]:,}"
         rows.append(f"| `{name}` | {length} | {what} | {spread(found, metric, length)} | {published} | {budget} |")
     return "\n".join(rows)
@@ -83,6 +89,8 @@ def results() -> str:
     ]
     for path in sorted(RESULTS.glob("*.json")):
         found = json.loads(path.read_text())
+        if "bits_per_sequence" not in found:
+            continue
         trained = found["learning"]["sequences"][-1]
         for i, length in enumerate(found["bits_per_sequence"]):
             head = [f"`{found['name']}`", len(found["seeds"]), f"{trained:,}", found["minutes"]] if i == 0 else [""] * 4
@@ -90,6 +98,24 @@ def results() -> str:
             rows.append(
                 "| " + " | ".join(map(str, [*head, length, *cells, round(found["scored_bits_per_sequence"][length])])) + " |"
             )
+    return "\n".join(rows)
+
+
+def symbols() -> str:
+    """Every committed result of a task whose targets are symbols, median [best, worst]."""
+    rows = [
+        "| run | memory | seeds | sequences | minutes | length | wrong symbols | wrong sequences |",
+        "|---|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for path in sorted(RESULTS.glob("*.json")):
+        found = json.loads(path.read_text())
+        if "error_percent" not in found:
+            continue
+        trained = found["learning"]["sequences"][-1]
+        for i, length in enumerate(found["error_percent"]):
+            head = [f"`{found['name']}`", found.get("memory", ""), len(found["seeds"]), f"{trained:,}", found["minutes"]]
+            cells = [f"{spread(found, metric, length)} %" for metric in ("error_percent", "sequence_error_percent")]
+            rows.append("| " + " | ".join(map(str, [*(head if i == 0 else [""] * 5), length, *cells])) + " |")
     return "\n".join(rows)
 
 
@@ -174,6 +200,7 @@ TABLES = {
     "headlines": headlines,
     "results": results,
     "speed": speed,
+    "symbols": symbols,
 }
 
 

@@ -119,7 +119,7 @@ def train(name: str, config: Config, folder: Path, *, progress: bool = True) -> 
                 print(json.dumps(line), file=log, flush=True)
                 write(line)
                 bar.update(len(losses))
-                bar.set_postfix(bits=f"{np.median(line['loss']):.3g}")
+                bar.set_postfix(loss=f"{np.median(line['loss']):.3g}")
                 if step % config.checkpoint_every == 0 or step == config.steps:
                     checkpoints.save(step, state)
     return state

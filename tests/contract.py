@@ -247,7 +247,9 @@ def law_store_is_writes(memory):
 def rematerialised(memory, remat):
     p = programs(memory)
     args = arguments(p, starts=EVERY_MASK[[0, 5, 66, 9]], rows=4, seed=10)
-    same_as_loop(p, args, jit_unroll(memory, remat=remat)(*args))
+    for method in methods(memory):
+        if method != "parallel":
+            same_as_loop(p, args, jit_unroll(memory, method=method, remat=remat)(*args))
 
 
 @law(once=True)
@@ -282,14 +284,13 @@ def law_scan_algebra(memory):
 
 @law
 def law_parallel_is_scan(memory):
-    """The parallel method is the loop at other lengths, with resets and from any state, in gradients too."""
-    if not hasattr(memory, "combine"):
-        return
+    """The other methods are the loop at other lengths, with resets and from any state, in gradients too."""
     p = programs(memory)
-    for time in (1, 2, 3, 13):  # and 7, in the laws above
-        starts = np.random.default_rng(time).random((4, time)) < 0.3
-        args = arguments(p, starts=starts, rows=4, time=time, seed=12)
-        same_as_loop(p, args, jit_unroll(memory, method="parallel")(*args))
+    for method in methods(memory)[1:]:
+        for time in (1, 2, 3, 13):  # and 7, in the laws above
+            starts = np.random.default_rng(time).random((4, time)) < 0.3
+            args = arguments(p, starts=starts, rows=4, time=time, seed=12)
+            same_as_loop(p, args, jit_unroll(memory, method=method)(*args))
 
 
 LAWS, ONCE = tuple(contract_types.LAWS), tuple(contract_types.ONCE)

@@ -83,7 +83,8 @@ def repeat(tree, times):
 
 
 def methods(memory):
-    return ("scan", "parallel") if hasattr(memory, "combine") else ("scan",)
+    able = {"scan": "step", "parallel": "combine", "chunked": "step_all"}
+    return tuple(method for method, verb in able.items() if hasattr(memory, verb))
 
 
 def jit_unroll(memory, **options):

@@ -194,6 +194,14 @@ MUTANTS = {
         law("every_start_mask"),
     ),
     "reset flags not joined": (source(UNROLL, "_parallel", ("flag_a | flag_b", "flag_b")), law("every_start_mask", HEBBIAN)),
+    "chunks let NaN through": (
+        source(UNROLL, "_in_chunks", ("jnp.where(fine[:, None], xs, 0)", "xs")),
+        law("nan_stops_at_a_start", HEBBIAN),
+    ),
+    "chunks drop what is left over": (
+        source(UNROLL, "_in_chunks", ("        state, rest = advance(", "        _, rest = advance(")),
+        law("parallel_is_scan", dataclasses.replace(HEBBIAN, chunk=3)),
+    ),
     "parallel one step ahead": (replaced(UNROLL, "_parallel", one_ahead), law("parallel_is_scan", HEBBIAN)),
     "peeks at the next input": (replaced(diffmem, "unroll", peeks), law("causal")),
     "resumes from the start": (

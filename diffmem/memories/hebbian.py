@@ -1,6 +1,7 @@
 """Hebbian associative memory: outer products in a matrix that fades."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -26,7 +27,7 @@ class HebbianElement(NamedTuple):
 @register(
     "hebbian",
     paper="Kohonen 1972, Correlation Matrix Memories",
-    small=dict(input_size=5, key_size=3, value_size=6, heads=2),
+    small=dict(input_size=5, key_size=8, value_size=6, heads=2, chunk=3),
 )
 @dataclass(frozen=True)
 class Hebbian:
@@ -41,6 +42,7 @@ class Hebbian:
         key_size: length K of keys and queries.
         value_size: length V of values.
         heads: number of matrices.
+        chunk: steps that `unroll` takes at once.
 
     `Readout.weights` is None: nothing is addressed by slot. `read_shape` is (heads, value_size).
 
@@ -62,10 +64,11 @@ class Hebbian:
     key_size: int = 32
     value_size: int = 32
     heads: int = 1
+    chunk: int = 32
 
     def __post_init__(self):
         check_counts(self, input_size=self.input_size, key_size=self.key_size)
-        check_counts(self, value_size=self.value_size, heads=self.heads)
+        check_counts(self, value_size=self.value_size, heads=self.heads, chunk=self.chunk)
 
     @property
     def query_size(self) -> int:
@@ -103,6 +106,20 @@ class Hebbian:
 
     def step(self, params: Params, state: HebbianState, x: Array) -> tuple[HebbianState, Readout]:
         return self.read(params, self.write(params, state, x), x)
+
+    def step_all(self, params: Params, state: HebbianState, xs: Array, starts: Array) -> tuple[HebbianState, Readout]:
+        query, key, value = (jax.vmap(partial(self._project, params, name))(xs) for name in ("query", "key", "value"))
+        log_rate = jax.nn.log_sigmoid(params["decay"])[:, None]
+        step, segment = jnp.arange(len(xs), dtype=xs.dtype), jnp.cumsum(starts)
+        # What step j wrote has faded i - j times when step i reads it, unless a sequence began in between.
+        seen = (segment[:, None] == segment) & (step[:, None] >= step)
+        faded = jnp.where(seen, jnp.exp(log_rate[..., None] * (step[:, None] - step)), 0)
+        carried = jnp.where(segment == 0, jnp.exp(log_rate * (step + 1)), 0)
+        scores = faded * jnp.einsum("ihk,jhk->hij", query, key)
+        reads = jnp.einsum("hij,jhv->ihv", scores, value)
+        reads += jnp.einsum("hi,ihk,hkv->ihv", carried, query, state.matrix)
+        written = jnp.einsum("hj,jhk,jhv->hkv", faded[:, -1], key, value)
+        return HebbianState(carried[:, -1, None, None] * state.matrix + written), Readout(reads)
 
     def element(self, params: Params, x: Array) -> HebbianElement:
         empty = HebbianState(jnp.zeros((self.heads, self.key_size, self.value_size), x.dtype))

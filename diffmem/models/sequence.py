@@ -13,13 +13,14 @@ from diffmem.unroll import unroll
 
 @dataclass(frozen=True)
 class SequenceModel:
-    """A memory whose reads are mapped linearly to outputs, step by step: y_t = W [read_t] + b.
+    """A memory whose reads are mapped to outputs, step by step: y_t = W [read_t] + b, or an MLP in place of W.
 
     Args:
         memory: any memory; for an NTM, one behind a controller.
-        output_size: length of y, logits for a binary target.
+        output_size: length of y, logits for a binary target or for symbols.
         clip: if not None, outputs are clipped to +-clip.
         remat: see `diffmem.unroll`.
+        hidden: sizes of hidden ReLU layers between the read and the output.
 
     Example:
         >>> import jax, diffmem
@@ -35,17 +36,18 @@ class SequenceModel:
     output_size: int
     clip: float | None = None
     remat: int = 0
+    hidden: tuple[int, ...] = ()
 
     def __post_init__(self):
         check_counts(self, output_size=self.output_size)
+        for size in self.hidden:
+            check_counts(self, hidden=size)
 
     def init_params(self, key: Array) -> Params:
         """Parameters of the memory and of the output."""
         memory, output = jax.random.split(key)
-        return {
-            "memory": self.memory.init_params(memory),
-            "output": layers.init_dense(output, layers.size_of(self.memory.read_shape), self.output_size),
-        }
+        sizes = (layers.size_of(self.memory.read_shape), *self.hidden, self.output_size)
+        return {"memory": self.memory.init_params(memory), **layers.init_mlp(output, sizes)}
 
     def __call__(self, params: Params, xs: Array, state: Any = None, starts: Array | None = None) -> tuple[Any, Array, Readout]:
         """Runs one sequence.
@@ -60,5 +62,5 @@ class SequenceModel:
             The final state, the outputs [T, output_size], and the memory's readouts [T, ...].
         """
         state, readout = unroll(self.memory, params["memory"], state, xs, starts=starts, remat=self.remat)
-        outputs = layers.dense(params["output"], readout.value.reshape(xs.shape[0], -1))
+        outputs = layers.mlp(params, readout.value.reshape(xs.shape[0], -1))
         return state, outputs if self.clip is None else jnp.clip(outputs, -self.clip, self.clip), readout

@@ -1,7 +1,16 @@
 """Tasks for memories: each draws batches of padded sequences and says what an answer costs."""
 
 from diffmem.tasks.algorithmic import AssociativeRecall, Copy, PrioritySort, RepeatCopy
-from diffmem.tasks.base import Batch, BitTask, Task, bits_per_sequence, sample_lengths, wrong_bits_per_sequence
+from diffmem.tasks.base import (
+    Batch,
+    BitTask,
+    SymbolTask,
+    Task,
+    bits_per_sequence,
+    cross_entropy,
+    sample_lengths,
+    wrong_bits_per_sequence,
+)
 from diffmem.tasks.ngrams import NGrams
 
 TASKS = {
@@ -21,8 +30,10 @@ __all__ = [
     "NGrams",
     "PrioritySort",
     "RepeatCopy",
+    "SymbolTask",
     "Task",
     "bits_per_sequence",
+    "cross_entropy",
     "sample_lengths",
     "wrong_bits_per_sequence",
 ]

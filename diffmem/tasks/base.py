@@ -1,4 +1,4 @@
-"""What a task is: batches of bit sequences with a mask, the cost in bits, and the checks every task shares.
+"""What a task is: batches of sequences with a mask, the cost of an answer, and the checks every task shares.
 
 Shapes: B batch, T time (the padded length), D channels.
 """
@@ -17,7 +17,7 @@ class Batch(NamedTuple):
     """Sequences of different lengths, padded to one shape: after its own end a sequence is zero and masked out.
 
     inputs: [B, T, input_size] float32.
-    targets: [B, T, output_size] float32, each 0 or 1.
+    targets: [B, T, output_size] float32, each 0 or 1, of a `BitTask`; [B, T] int32 of a `SymbolTask`.
     mask: [B, T] bool, True where the cost counts.
     """
 
@@ -52,8 +52,8 @@ class Task(Protocol):
     def metrics(self, logits: Array, batch: Batch) -> dict[str, Array]: ...
 
 
-class BitTask:
-    """What all tasks with bit targets share: a task only says what one sequence is.
+class _DrawnTask:
+    """What all tasks share that draw their sequences: a task only says what one sequence is.
 
     A subclass is a frozen dataclass with the sizes of `Task`, `legal_lengths`, and `example(key, length)`: one sequence
     as a `Batch` without the batch axis.
@@ -78,6 +78,10 @@ class BitTask:
         lengths = per_sequence("length", length, batch, *self.legal_lengths)
         return draw(self, key, batch, lengths)
 
+
+class BitTask(_DrawnTask):
+    """A task whose targets are bits, each with a logit of its own."""
+
     def loss(self, logits: Array, batch: Batch) -> Array:
         """The mean over the batch of `bits_per_sequence`: a scalar to train on."""
         return bits_per_sequence(logits, batch).mean()
@@ -88,6 +92,40 @@ class BitTask:
             "bits_per_sequence": bits_per_sequence(logits, batch).mean(),
             "wrong_bits_per_sequence": wrong_bits_per_sequence(logits, batch).mean(),
         }
+
+
+class SymbolTask(_DrawnTask):
+    """A task whose targets are symbols 0..output_size-1, told apart by a softmax. The fields of a `BitTask`."""
+
+    def loss(self, logits: Array, batch: Batch) -> Array:
+        """The mean cross-entropy of a masked symbol, in nats: a scalar to train on."""
+        return cross_entropy(logits, batch).sum() / jnp.maximum(batch.mask.sum(), 1)
+
+    def metrics(self, logits: Array, batch: Batch) -> dict[str, Array]:
+        """Scalars by name: wrong symbols in percent, sequences with a wrong symbol in percent, and the cross-entropy."""
+        wrong = (jnp.argmax(logits, -1) != batch.targets) & batch.mask
+        return {
+            "error_percent": 100 * wrong.sum() / jnp.maximum(batch.mask.sum(), 1),
+            "sequence_error_percent": 100 * wrong.any(-1).mean(),
+            "cross_entropy": self.loss(logits, batch),
+        }
+
+
+def cross_entropy(logits: Array, batch: Batch) -> Array:
+    """-log p(target) in nats of each symbol, 0 where the mask is False.
+
+    Args:
+        logits: [B, T, output_size]. Values at masked-out steps have no influence, not even NaN on the gradient.
+        batch: the sequences; targets [B, T] int.
+
+    Returns:
+        [B, T], float32 or wider.
+    """
+    if logits.shape[:-1] != batch.targets.shape:
+        raise ValueError(f"logits have shape {logits.shape}; legal: {(*batch.targets.shape, 'output_size')}")
+    logits = jnp.where(batch.mask[..., None], logits, 0).astype(jnp.promote_types(logits.dtype, jnp.float32))
+    nats = -jnp.take_along_axis(jax.nn.log_softmax(logits), batch.targets[..., None], -1)[..., 0]
+    return jnp.where(batch.mask, nats, 0)
 
 
 def bits_per_sequence(logits: Array, batch: Batch) -> Array:
