@@ -1,0 +1,252 @@
+"""What an environment is: spaces, the protocol, the registry, and a step that begins a new episode where one has ended.
+
+An environment is like a memory: a config (a frozen dataclass of static sizes), params (a NamedTuple of numbers that may be
+traced, such as a noise level) and a state (a NamedTuple of arrays). Its functions are pure, of ONE environment; `jax.vmap` is
+the batch.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from diffmem.base import Array, suggest
+from diffmem.unroll import where
+
+C = TypeVar("C", bound=type)
+
+
+# --- Spaces -----------------------------------------------------------------------------------------------------------
+
+
+class Space(Protocol):
+    """What observations or actions look like. `size` is the length of what `flatten` returns."""
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def flatten(self, value: Array) -> Array: ...
+
+    def sample(self, key: Array) -> Array: ...
+
+    def contains(self, value: Any) -> Array: ...
+
+
+@dataclass(frozen=True)
+class Discrete:
+    """Integers 0 .. n-1; flat, a one-hot vector [n]."""
+
+    n: int
+
+    shape = ()
+    size = property(lambda self: self.n)
+
+    def flatten(self, value: Array) -> Array:
+        return jax.nn.one_hot(value, self.n)
+
+    def sample(self, key: Array) -> Array:
+        return jax.random.randint(key, (), 0, self.n)
+
+    def contains(self, value: Any) -> Array:
+        return (value >= 0) & (value < self.n)
+
+
+@dataclass(frozen=True)
+class MultiDiscrete:
+    """Vectors of integers, component i in 0 .. counts[i]-1; flat, one-hot vectors side by side [sum of counts]."""
+
+    counts: tuple[int, ...]
+
+    shape = property(lambda self: (len(self.counts),))
+    size = property(lambda self: sum(self.counts))
+
+    def flatten(self, value: Array) -> Array:
+        return jnp.concatenate([jax.nn.one_hot(value[i], n) for i, n in enumerate(self.counts)])
+
+    def sample(self, key: Array) -> Array:
+        return jax.random.randint(key, self.shape, 0, jnp.array(self.counts))
+
+    def contains(self, value: Any) -> Array:
+        return ((value >= 0) & (value < jnp.array(self.counts))).all(-1)
+
+
+@dataclass(frozen=True)
+class Box:
+    """Real arrays of a shape between two bounds; flat, the numbers in a row."""
+
+    low: float
+    high: float
+    shape: tuple[int, ...]
+
+    size = property(lambda self: int(np.prod(self.shape)))
+
+    def flatten(self, value: Array) -> Array:
+        return jnp.ravel(value)
+
+    def sample(self, key: Array) -> Array:
+        return jax.random.uniform(key, self.shape, jnp.float32, self.low, self.high)
+
+    def contains(self, value: Any) -> Array:
+        axes = tuple(range(-len(self.shape), 0))
+        return ((value >= self.low) & (value <= self.high)).all(axes)
+
+
+# --- The protocol -----------------------------------------------------------------------------------------------------
+
+
+class NoParams(NamedTuple):
+    """The params of an environment that has none."""
+
+
+class Step(NamedTuple):
+    """What a step returns.
+
+    Attributes:
+        observation: what the agent sees next: of the new episode, where the old one has ended.
+        final_observation: what the old episode showed last; a time-out is bootstrapped from it.
+        reward: float32.
+        terminated: whether the episode has really ended: no value follows.
+        truncated: whether it was cut off by the clock: a value would have followed.
+    """
+
+    observation: Any
+    final_observation: Any
+    reward: Array
+    terminated: Array
+    truncated: Array
+
+
+class Environment(Protocol):
+    """One environment. Implementations are frozen, hashable dataclasses whose constructor validates.
+
+    Attributes:
+        observation_space, action_space: see `Space`.
+        max_steps: the longest episode.
+    """
+
+    @property
+    def observation_space(self) -> Any: ...
+
+    @property
+    def action_space(self) -> Any: ...
+
+    @property
+    def max_steps(self) -> int: ...
+
+    def init_params(self) -> Any:
+        """The params of the published environment: a NamedTuple, `NoParams()` where there is nothing to set."""
+        ...
+
+    def reset(self, key: Array, params: Any) -> tuple[Any, Any]:
+        """Begins an episode: state, observation."""
+        ...
+
+    def advance(self, key: Array, params: Any, state: Any, action: Any) -> tuple[Any, Any, Array, Array, Array]:
+        """One step within an episode: state, observation, reward (float32), terminated, truncated."""
+        ...
+
+    def oracle(self, params: Any, state: Any) -> Any:
+        """The best action, or that of a named reference policy, for an agent that sees the hidden state."""
+        ...
+
+    def render(self, state: Any) -> str:
+        """The state in characters."""
+        ...
+
+
+def step(env: Environment, key: Array, params: Any, state: Any, action: Any) -> tuple[Any, Step]:
+    """One step, and the first observation of a new episode where this one ends.
+
+    Args:
+        env: the environment.
+        key: PRNG key of this step.
+        params: `env.init_params()`, or others.
+        state: from `env.reset` or the step before.
+        action: one action of `env.action_space`. Inside jit nothing can be checked: an action out of range acts as the
+            nearest legal one does. `check_action` checks outside.
+
+    Returns:
+        The state, and a `Step`.
+    """
+    step_key, reset_key = jax.random.split(key)
+    state, observation, reward, terminated, truncated = env.advance(step_key, params, state, action)
+    fresh, first = env.reset(reset_key, params)
+    ended = terminated | truncated
+    return where(ended, fresh, state), Step(where(ended, first, observation), observation, reward, terminated, truncated)
+
+
+def check_action(env: Environment, action: Any) -> None:
+    """Raises ValueError unless the action, which must not be traced, is in the action space."""
+    space, action = env.action_space, np.asarray(action)
+    if action.shape != space.shape or not bool(space.contains(action)):
+        raise ValueError(f"action is {action.tolist()!r}; legal for {type(env).__name__}: {space}")
+
+
+# --- The registry -----------------------------------------------------------------------------------------------------
+
+
+class Entry(NamedTuple):
+    """A registered environment: its class, where it comes from, and its fields by level of difficulty."""
+
+    cls: type
+    source: str
+    levels: Mapping[str, Mapping[str, Any]]
+
+
+_REGISTRY: dict[str, Entry] = {}
+
+
+def register(name: str, *, source: str, levels: Mapping[str, Mapping[str, Any]]):
+    """Class decorator that makes an environment known to `make`.
+
+    Args:
+        name: what `make` calls it.
+        source: paper or code that defines it.
+        levels: the fields at each difficulty, "easy" first.
+    """
+
+    def add(cls: C) -> C:
+        _REGISTRY[name] = Entry(cls, source, levels)
+        return cls
+
+    return add
+
+
+def names() -> tuple[str, ...]:
+    """The names that `make` knows, sorted."""
+    return tuple(sorted(_REGISTRY))
+
+
+def entry(name: str) -> Entry:
+    """The registry's entry for a name.
+
+    Raises:
+        ValueError: no environment has this name; the message suggests the nearest.
+    """
+    if name not in _REGISTRY:
+        raise ValueError(f"unknown environment {name!r}{suggest(name, names())}")
+    return _REGISTRY[name]
+
+
+def make(name: str, difficulty: str | None = None, **fields) -> Any:
+    """Builds an environment: `make("repeat_previous", "hard")`; without a difficulty, its first level.
+
+    Args:
+        name: one of `names()`.
+        difficulty: one of the environment's levels.
+        fields: what differs from that level.
+
+    Raises:
+        ValueError: an unknown name or difficulty, or an illegal value.
+    """
+    found = entry(name)
+    difficulty = next(iter(found.levels)) if difficulty is None else difficulty
+    if difficulty not in found.levels:
+        raise ValueError(f"{name} has no difficulty {difficulty!r}{suggest(difficulty, found.levels)}")
+    return found.cls(**{**found.levels[difficulty], **fields})
