@@ -3,7 +3,8 @@
 from diffmem.append import AppendMemory, AppendState
 from diffmem.base import ChunkMemory, Memory, Readout, ScanMemory, entry, make, names, register
 from diffmem.controller import Controlled, FeedForward, Stack, control
-from diffmem.memories import DMN, GRU, LSTM, NTM, DMNPlus, Hebbian, MemN2N, MemNN
+from diffmem.matrix import MatrixState
+from diffmem.memories import DMN, GRU, LSTM, NTM, DeltaRule, DMNPlus, Hebbian, MemN2N, MemNN
 from diffmem.unroll import store, unroll
 
 __version__ = "0.1.0"
@@ -18,8 +19,10 @@ __all__ = [
     "ChunkMemory",
     "Controlled",
     "DMNPlus",
+    "DeltaRule",
     "FeedForward",
     "Hebbian",
+    "MatrixState",
     "MemN2N",
     "MemNN",
     "Memory",

@@ -13,10 +13,12 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Bool, Float
 
-from diffmem.base import Array
+from diffmem.base import Array, check_choice, check_counts
 
 # Squared norms get this much added: a slot may be all zero, and the gradient there must stay finite.
 NORM_EPSILON = 1e-8
+# Added to the squared norm that a key is divided by: small enough to leave its length at 1, large enough to square in float32.
+UNIT_EPSILON = 1e-12
 
 
 def log(weights: Array) -> Array:
@@ -186,3 +188,76 @@ def position_encoding(length: int, width: int, kind: str = "memn2n") -> Float[Ar
     """The position encoding as a matrix [J, W]; see `position_factors` for the formulas and arguments."""
     words, features = position_factors(length, width, kind)
     return words[:, :1] + words[:, 1:] * features
+
+
+FEATURE_MAPS = ("identity", "elu", "dpfp")
+
+
+def features(x: Float[Array, "*batch D"], kind: str, rolls: int = 1) -> Float[Array, "*batch F"]:
+    """A feature map by name: x itself, `elu1` or `dpfp`; `feature_size` says how large the result is.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    if kind not in FEATURE_MAPS:
+        raise ValueError(f"kind is {kind!r}; legal: {', '.join(map(repr, FEATURE_MAPS))}")
+    return {"identity": lambda: x, "elu": lambda: elu1(x), "dpfp": lambda: dpfp(x, rolls)}[kind]()
+
+
+def feature_size(size: int, kind: str, rolls: int = 1) -> int:
+    """How many features `features` makes of a vector of this size."""
+    return 2 * rolls * size if kind == "dpfp" else size
+
+
+def check_features(config) -> None:
+    """Raises ValueError unless config.feature_map is known and config.rolls fits config.key_size."""
+    check_choice(config, "feature_map", FEATURE_MAPS)
+    check_counts(config, rolls=config.rolls)
+    if config.rolls >= 2 * config.key_size:
+        raise ValueError(
+            f"{type(config).__name__}.rolls is {config.rolls}; legal: 1 to {2 * config.key_size - 1}, less than twice key_size"
+        )
+
+
+def elu1(x: Float[Array, "*batch D"]) -> Float[Array, "*batch D"]:
+    """The positive feature map phi(x) = elu(x) + 1, which is e^x below zero and x + 1 above.
+
+    Written in these two parts it stays positive where 1 would swallow elu(x).
+
+    Source: Katharopoulos et al. 2020, equation 7.
+    """
+    return jnp.exp(jnp.minimum(x, 0)) + jnp.maximum(x, 0)
+
+
+def dpfp(x: Float[Array, "*batch D"], rolls: int = 1) -> Float[Array, "*batch F"]:
+    """Deterministic parameter-free projection: sparse features, none negative, in 2 nu D dimensions.
+
+    y = [relu(x), relu(-x)],  phi(x) = [y * roll(y, 1), .., y * roll(y, nu)],  roll(y, i)[j] = y[j - i]
+
+    Args:
+        x: a key or a query.
+        rolls: nu, at least 1 and less than 2 D.
+
+    Raises:
+        ValueError: another number of rolls.
+
+    Source: Schlag et al. 2021, equations 37 and 38.
+    """
+    if not 1 <= rolls < 2 * x.shape[-1]:
+        raise ValueError(f"rolls is {rolls} for vectors of size {x.shape[-1]}; legal: 1 to {2 * x.shape[-1] - 1}")
+    y = jnp.concatenate([jax.nn.relu(x), jax.nn.relu(-x)], -1)
+    return jnp.concatenate([y * jnp.roll(y, i, -1) for i in range(1, rolls + 1)], -1)
+
+
+def unit(x: Float[Array, "*batch D"]) -> Float[Array, "*batch D"]:
+    """Scales to length 1: x / sqrt(|x|^2 + 1e-12), which is zero for a zero vector and has a finite gradient there."""
+    return x * lax.rsqrt(jnp.sum(x * x, -1, keepdims=True) + UNIT_EPSILON)
+
+
+def share(x: Float[Array, "*batch D"], epsilon: float = 0.0) -> Float[Array, "*batch D"]:
+    """Scales features that are not negative to a sum of 1: x / (sum x + epsilon), and zero where all of them are zero.
+
+    Source: Schlag et al. 2021, section 4.3, "sum normalisation".
+    """
+    total = jnp.sum(x, -1, keepdims=True) + epsilon
+    return x / jnp.where(total > 0, total, 1)

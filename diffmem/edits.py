@@ -30,6 +30,25 @@ def outer(matrix: Float[Array, "K V"], key: Float[Array, "K"], value: Float[Arra
     return matrix + jnp.outer(key, value)
 
 
+def delta(
+    matrix: Float[Array, "K V"], key: Float[Array, "K"], value: Float[Array, "V"], gate: Float[Array, "*gate"]
+) -> Float[Array, "K V"]:
+    """Corrects what the key reads: A <- A + key (gate (value - A^T key))^T.
+
+    With a key of length 1 and a gate of 1, key^T A is the value afterwards, whatever it was before; a gate of 0 changes
+    nothing.
+
+    Args:
+        matrix: A, the memory before.
+        key: where.
+        value: what the key should read.
+        gate: beta, how much of the error goes, 0..1: one number, or one per component of the value.
+
+    Source: Widrow and Hoff 1960; Schlag et al. 2021, equation 24.
+    """
+    return outer(matrix, key, gate * (value - key @ matrix))
+
+
 def decay(matrix: Float[Array, "*shape"], rate: Float[Array, ""]) -> Float[Array, "*shape"]:
     """Forgets everything a little: A <- rate * A, with rate in 0..1."""
     return rate * matrix

@@ -11,12 +11,13 @@ import pytest
 
 import diffmem
 from diffmem.base import Readout
-from tests.oracles import append, dmn, hebbian, memn2n, memnn, ntm, recurrent
+from tests.oracles import append, delta_rule, dmn, hebbian, memn2n, memnn, ntm, recurrent
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "strict_types")
 
 # Every memory's oracle: a module, or what is like one, with `unroll`.
 ORACLES = {
+    "delta_rule": delta_rule,
     "dmn": SimpleNamespace(unroll=dmn.dmn_unroll),
     "dmnplus": SimpleNamespace(unroll=dmn.dmnplus_unroll),
     "gru": SimpleNamespace(unroll=recurrent.gru_unroll),
@@ -94,7 +95,7 @@ def compare(unroll, memory, variants, config=None, runs=RUNS[:1]):
 @pytest.mark.parametrize("name", [name for name in ORACLES if name != "ntm"])
 @pytest.mark.parametrize("learned", [False, True])
 def test_small(name, learned):
-    if learned and name in ("hebbian", *APPENDING):
+    if learned and name in ("delta_rule", "hebbian", *APPENDING):
         pytest.skip("nothing initial to learn")
     options = {"learned_state": True} if learned else {}
     memory = diffmem.make(name, **diffmem.entry(name).small, **options)
@@ -266,5 +267,5 @@ def test_ntm_verbs(order):
 
 def test_an_oracle_is_not_the_library():
     """The oracles are NumPy only: they cannot agree because they call the same code."""
-    for module in (append, dmn, hebbian, memn2n, memnn, ntm, recurrent):
+    for module in (append, delta_rule, dmn, hebbian, memn2n, memnn, ntm, recurrent):
         assert not {"jax", "jnp", "diffmem"} & set(vars(module))

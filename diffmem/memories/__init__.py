@@ -1,8 +1,9 @@
 """The memories, one file each. Importing this package registers them all."""
 
+from diffmem.memories.delta_rule import DeltaRule
 from diffmem.memories.dmn import DMN
 from diffmem.memories.dmnplus import DMNPlus
-from diffmem.memories.hebbian import Hebbian, HebbianState
+from diffmem.memories.hebbian import Hebbian
 from diffmem.memories.memn2n import MemN2N
 from diffmem.memories.memnn import MemNN
 from diffmem.memories.ntm import NTM, NTMState
@@ -14,9 +15,9 @@ __all__ = [
     "LSTM",
     "NTM",
     "DMNPlus",
+    "DeltaRule",
     "GRUState",
     "Hebbian",
-    "HebbianState",
     "LSTMState",
     "MemN2N",
     "MemNN",

@@ -1,20 +1,14 @@
 """Hebbian associative memory: outer products in a matrix that fades."""
 
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from diffmem import edits, layers
-from diffmem.base import Array, Params, Readout, check_counts, register
-
-
-class HebbianState(NamedTuple):
-    """matrix [H, K, V]: one associative matrix per head."""
-
-    matrix: Array
+from diffmem.base import Array, Params, Readout, register
+from diffmem.matrix import MatrixMemory, MatrixState, add_chunk, fading
 
 
 class HebbianElement(NamedTuple):
@@ -30,7 +24,7 @@ class HebbianElement(NamedTuple):
     small=dict(input_size=5, key_size=8, value_size=6, heads=2, chunk=3),
 )
 @dataclass(frozen=True)
-class Hebbian:
+class Hebbian(MatrixMemory):
     """An associative matrix per head, written by a decayed outer product. A `ScanMemory`: it trains in parallel over time.
 
     Write:  A_t = rate * A_{t-1} + k_t v_t^T,  k = W_k x, v = W_v x, rate = sigmoid(decay) learned per head
@@ -60,76 +54,37 @@ class Hebbian:
         - queries and keys are divided by K^(1/4) each, so that the size of a read does not grow with K.
     """
 
-    input_size: int
-    key_size: int = 32
-    value_size: int = 32
-    heads: int = 1
-    chunk: int = 32
-
-    def __post_init__(self):
-        check_counts(self, input_size=self.input_size, key_size=self.key_size)
-        check_counts(self, value_size=self.value_size, heads=self.heads, chunk=self.chunk)
-
-    @property
-    def query_size(self) -> int:
-        return self.input_size
-
-    @property
-    def read_shape(self) -> tuple[int, ...]:
-        return (self.heads, self.value_size)
-
     def init_params(self, key: Array) -> Params:
-        sizes = {"key": self.key_size, "value": self.value_size, "query": self.key_size}
-        keys = jax.random.split(key, len(sizes))
-        params = {
-            name: layers.init_dense(one, self.input_size, self.heads * size)
-            for one, (name, size) in zip(keys, sizes.items(), strict=True)
-        }
         # Heads start with half-lives from a few steps to about a hundred.
-        return {**params, "decay": jnp.linspace(2.0, 5.0, self.heads, dtype=layers.DTYPE)}
+        return {**super().init_params(key), "decay": jnp.linspace(2.0, 5.0, self.heads, dtype=layers.DTYPE)}
 
-    def init_state(self, params: Params) -> HebbianState:
-        return HebbianState(jnp.zeros((self.heads, self.key_size, self.value_size), layers.dtype_of(params)))
+    def _scaled(self, params: Params, name: str, x: Array) -> Array:
+        """Keys or queries of x [D] or of xs [L, D]."""
+        return self.project(params, name, x) * self.key_size**-0.25
 
-    def _project(self, params: Params, name: str, x: Array) -> Array:
-        projected = layers.dense(params[name], x).reshape(self.heads, -1)
-        return projected if name == "value" else projected * self.key_size**-0.25
+    def write(self, params: Params, state: MatrixState, x: Array) -> MatrixState:
+        faded = jax.vmap(edits.decay)(state.matrix, jax.nn.sigmoid(params["decay"]))
+        return MatrixState(jax.vmap(edits.outer)(faded, self._scaled(params, "key", x), self.project(params, "value", x)))
 
-    def write(self, params: Params, state: HebbianState, x: Array) -> HebbianState:
-        rate = jax.nn.sigmoid(params["decay"])
-        faded = jax.vmap(edits.decay)(state.matrix, rate)
-        key, value = self._project(params, "key", x), self._project(params, "value", x)
-        return HebbianState(jax.vmap(edits.outer)(faded, key, value))
+    def read(self, params: Params, state: MatrixState, query: Array) -> tuple[MatrixState, Readout]:
+        return state, Readout(jnp.einsum("hk,hkv->hv", self._scaled(params, "query", query), state.matrix))
 
-    def read(self, params: Params, state: HebbianState, query: Array) -> tuple[HebbianState, Readout]:
-        return state, Readout(jnp.einsum("hk,hkv->hv", self._project(params, "query", query), state.matrix))
-
-    def step(self, params: Params, state: HebbianState, x: Array) -> tuple[HebbianState, Readout]:
-        return self.read(params, self.write(params, state, x), x)
-
-    def step_all(self, params: Params, state: HebbianState, xs: Array, starts: Array) -> tuple[HebbianState, Readout]:
-        query, key, value = (jax.vmap(partial(self._project, params, name))(xs) for name in ("query", "key", "value"))
-        log_rate = jax.nn.log_sigmoid(params["decay"])[:, None]
-        step, segment = jnp.arange(len(xs), dtype=xs.dtype), jnp.cumsum(starts)
-        # What step j wrote has faded i - j times when step i reads it, unless a sequence began in between.
-        seen = (segment[:, None] == segment) & (step[:, None] >= step)
-        faded = jnp.where(seen, jnp.exp(log_rate[..., None] * (step[:, None] - step)), 0)
-        carried = jnp.where(segment == 0, jnp.exp(log_rate * (step + 1)), 0)
-        scores = faded * jnp.einsum("ihk,jhk->hij", query, key)
-        reads = jnp.einsum("hij,jhv->ihv", scores, value)
-        reads += jnp.einsum("hi,ihk,hkv->ihv", carried, query, state.matrix)
-        written = jnp.einsum("hj,jhk,jhv->hkv", faded[:, -1], key, value)
-        return HebbianState(carried[:, -1, None, None] * state.matrix + written), Readout(reads)
+    def step_all(self, params: Params, state: MatrixState, xs: Array, starts: Array) -> tuple[MatrixState, Readout]:
+        query, key = self._scaled(params, "query", xs), self._scaled(params, "key", xs)
+        log_rates = jnp.broadcast_to(jax.nn.log_sigmoid(params["decay"])[:, None], key.shape[:2])
+        fade = fading(starts, log_rates, xs.dtype)
+        matrix, reads = add_chunk(state.matrix, query, key, self.project(params, "value", xs), fade)
+        return MatrixState(matrix), Readout(reads.swapaxes(0, 1))
 
     def element(self, params: Params, x: Array) -> HebbianElement:
-        empty = HebbianState(jnp.zeros((self.heads, self.key_size, self.value_size), x.dtype))
+        empty = MatrixState(jnp.zeros(self.matrix_shape, x.dtype))
         return HebbianElement(jax.nn.sigmoid(params["decay"]), self.write(params, empty, x).matrix)
 
     def combine(self, params: Params, a: HebbianElement, b: HebbianElement) -> HebbianElement:
         return HebbianElement(a.rate * b.rate, jax.vmap(edits.decay)(a.matrix, b.rate) + b.matrix)
 
-    def lift(self, state: HebbianState) -> HebbianElement:
+    def lift(self, state: MatrixState) -> HebbianElement:
         return HebbianElement(jnp.ones(self.heads, state.matrix.dtype), state.matrix)
 
-    def drop(self, element: HebbianElement) -> HebbianState:
-        return HebbianState(element.matrix)
+    def drop(self, element: HebbianElement) -> MatrixState:
+        return MatrixState(element.matrix)

@@ -1,0 +1,185 @@
+"""Matrices from keys to values: the base of the memories that write outer products, and their steps a chunk at a time.
+
+In a chunk of L steps the head axis comes first: keys [H, L, K], values [H, L, V], so that all products are batches of
+matrix products. Taken alone, as in `write`, a step has keys [H, K] and values [H, V].
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from diffmem import layers
+from diffmem.base import Array, Params, Readout, check_counts
+
+
+class MatrixState(NamedTuple):
+    """matrix [H, K, V]: one associative matrix per head."""
+
+    matrix: Array
+
+
+@dataclass(frozen=True)
+class MatrixMemory:
+    """An associative matrix per head, read by a query: r = q^T A. `write` is left to the memory that derives from this one."""
+
+    input_size: int
+    key_size: int = 32
+    value_size: int = 32
+    heads: int = 1
+    chunk: int = 32
+
+    def __post_init__(self):
+        check_counts(self, input_size=self.input_size, key_size=self.key_size)
+        check_counts(self, value_size=self.value_size, heads=self.heads, chunk=self.chunk)
+
+    @property
+    def query_size(self) -> int:
+        return self.input_size
+
+    @property
+    def read_shape(self) -> tuple[int, ...]:
+        return (self.heads, self.value_size)
+
+    @property
+    def matrix_shape(self) -> tuple[int, ...]:
+        """[H, K, V], where K counts the features of a key."""
+        return (self.heads, self.key_size, self.value_size)
+
+    def init_params(self, key: Array) -> Params:
+        sizes = {"key": self.key_size, "value": self.value_size, "query": self.key_size}
+        keys = jax.random.split(key, len(sizes))
+        return {
+            name: layers.init_dense(one, self.input_size, self.heads * size)
+            for one, (name, size) in zip(keys, sizes.items(), strict=True)
+        }
+
+    def init_state(self, params: Params) -> MatrixState:
+        return MatrixState(jnp.zeros(self.matrix_shape, layers.dtype_of(params)))
+
+    def project(self, params: Params, name: str, x: Array) -> Array:
+        """One of the projections: of x [D] as [H, S], of xs [L, D] as [H, L, S]."""
+        flat = layers.dense(params[name], x)
+        return jnp.moveaxis(flat.reshape(*x.shape[:-1], self.heads, -1), -2, 0)
+
+    def write(self, params: Params, state: MatrixState, x: Array) -> MatrixState:
+        raise NotImplementedError
+
+    def read(self, params: Params, state: MatrixState, query: Array) -> tuple[MatrixState, Readout]:
+        raise NotImplementedError
+
+    def step(self, params: Params, state: MatrixState, x: Array) -> tuple[MatrixState, Readout]:
+        return self.read(params, self.write(params, state, x), x)
+
+
+class Fading(NamedTuple):
+    """What is left after some steps of a chunk; the head axis is 1 where all heads are alike.
+
+    within: [H, L, L], at step i of what step j wrote: the product of the rates of the steps j+1..i; 0 for j > i and
+        where a sequence began in between.
+    carried: [H, L], at step i of the state before the chunk.
+    """
+
+    within: Array
+    carried: Array
+
+
+def fading(starts: Array, log_rates: Array | None, dtype) -> Fading:
+    """How what is written in a chunk fades.
+
+    Args:
+        starts: [L] bool, where a sequence begins.
+        log_rates: [H, L], the logarithm of the rate that step i multiplies the state by; None: nothing fades.
+        dtype: of the result.
+    """
+    step, segment = jnp.arange(len(starts)), jnp.cumsum(starts)
+    seen = (segment[:, None] == segment) & (step[:, None] >= step)
+    if log_rates is None:
+        return Fading(seen.astype(dtype)[None], (segment == 0).astype(dtype)[None])
+    # A sum of its own for every pair of steps: in a difference of two sums over the chunk, a rate near 0 would drown
+    # all that comes after it.
+    between = jnp.cumsum(jnp.where(step[:, None] > step, log_rates[..., None], 0), -2)
+    within = jnp.where(seen, jnp.exp(between), 0)
+    return Fading(within, jnp.where(segment == 0, jnp.exp(jnp.cumsum(log_rates, -1)), 0))
+
+
+def add_chunk(matrix: Array, query: Array, key: Array, value: Array, fade: Fading) -> tuple[Array, Array]:
+    """L steps of A <- rate A + k v^T, each followed by a read q^T A.
+
+    Args:
+        matrix: [H, K, V] before.
+        query: [H, L, K].
+        key: [H, L, K].
+        value: [H, L, V].
+        fade: from `fading`.
+
+    Returns:
+        The matrix after, and the reads [H, L, V].
+    """
+    scores = fade.within * (query @ key.mT)
+    reads = scores @ value + fade.carried[..., None] * (query @ matrix)
+    return fade.carried[:, -1, None, None] * matrix + (fade.within[:, -1, :, None] * key).mT @ value, reads
+
+
+def delta_chunk(matrix: Array, query: Array, key: Array, value: Array, gate: Array, fade: Fading) -> tuple[Array, Array]:
+    """L steps of A <- rate A, A <- A + k (beta (v - A^T k))^T, each followed by a read q^T A.
+
+    With u_i = beta_i (v_i - A^T k_i) for what step i really adds, the steps are those of `add_chunk` with u for v, and
+
+        u_i = beta_i (v_i - carried_i A_0^T k_i) - sum_{j<i} beta_i within_ij (k_i . k_j) u_j
+
+    is a triangular system for all u of the chunk at once.
+
+    Args:
+        matrix: [H, K, V] before.
+        query: [H, L, K].
+        key: [H, L, K].
+        value: [H, L, V].
+        gate: beta, [H, L].
+        fade: from `fading`.
+
+    Returns:
+        The matrix after, and the reads [H, L, V].
+
+    Source: Yang et al. 2024, section 3 (the UT transform); with decay, Yang et al. 2025.
+    """
+    gate = gate[..., None]
+    lower = jnp.tril(gate * fade.within * (key @ key.mT), -1)
+    added = solve_unit_lower(lower, gate * (value - fade.carried[..., None] * (key @ matrix)))
+    return add_chunk(matrix, query, key, added, fade)
+
+
+def solve_unit_lower(lower: Array, right: Array) -> Array:
+    """Solves (I + lower) x = right for a strictly lower triangular matrix.
+
+    Args:
+        lower: [*batch, L, L].
+        right: [*batch, L, V].
+    """
+    inverse = lax.stop_gradient(invert_unit_lower(lower))
+    return lax.custom_linear_solve(
+        lambda x: x + lower @ x,
+        right,
+        solve=lambda _, b: inverse @ b,
+        transpose_solve=lambda _, b: inverse.mT @ b,
+    )
+
+
+def invert_unit_lower(lower: Array) -> Array:
+    """The inverse of I + lower, by doubling the size of the blocks on the diagonal that are inverted already.
+
+    [A 0; B C]^-1 = [A^-1 0; -C^-1 B A^-1 C^-1]. Every intermediate is part of a true inverse. The shorter way, the product
+    (I - N)(I + N^2)(I + N^4).. of powers, is not an option: with equal keys they grow like binomial coefficients.
+    """
+    size = lower.shape[-1]
+    place = jnp.arange(size)
+    inverse = jnp.broadcast_to(jnp.eye(size, dtype=lower.dtype), lower.shape)
+    block = 1
+    while block < size:
+        row, column = place[:, None] // block, place // block
+        below = jnp.where((row == column + 1) & (row % 2 == 1), lower, 0)
+        inverse = inverse - inverse @ below @ inverse
+        block *= 2
+    return inverse
