@@ -15,6 +15,7 @@ from diffmem.envs.base import (
     register,
     step,
 )
+from diffmem.envs.cards import RepeatFirst, RepeatPrevious
 
 __all__ = [
     "Box",
@@ -22,6 +23,8 @@ __all__ = [
     "Environment",
     "MultiDiscrete",
     "NoParams",
+    "RepeatFirst",
+    "RepeatPrevious",
     "Space",
     "Step",
     "check_action",

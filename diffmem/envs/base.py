@@ -23,7 +23,7 @@ C = TypeVar("C", bound=type)
 
 
 class Space(Protocol):
-    """What observations or actions look like. `size` is the length of what `flatten` returns."""
+    """What observations or actions look like. `size` is the length of what `flatten` returns; `clip` is the nearest value."""
 
     @property
     def size(self) -> int: ...
@@ -36,6 +36,8 @@ class Space(Protocol):
     def sample(self, key: Array) -> Array: ...
 
     def contains(self, value: Any) -> Array: ...
+
+    def clip(self, value: Array) -> Array: ...
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,9 @@ class Discrete:
     def contains(self, value: Any) -> Array:
         return (value >= 0) & (value < self.n)
 
+    def clip(self, value: Array) -> Array:
+        return jnp.clip(value, 0, self.n - 1)
+
 
 @dataclass(frozen=True)
 class MultiDiscrete:
@@ -67,7 +72,9 @@ class MultiDiscrete:
     size = property(lambda self: sum(self.counts))
 
     def flatten(self, value: Array) -> Array:
-        return jnp.concatenate([jax.nn.one_hot(value[i], n) for i, n in enumerate(self.counts)])
+        owners = np.repeat(np.arange(len(self.counts)), self.counts)
+        levels = np.concatenate([np.arange(n, dtype=np.int32) for n in self.counts])
+        return (value[owners] == levels).astype(jnp.float32)
 
     def sample(self, key: Array) -> Array:
         return jax.random.randint(key, self.shape, 0, jnp.array(self.counts))
@@ -75,13 +82,16 @@ class MultiDiscrete:
     def contains(self, value: Any) -> Array:
         return ((value >= 0) & (value < jnp.array(self.counts))).all(-1)
 
+    def clip(self, value: Array) -> Array:
+        return jnp.clip(value, 0, jnp.array(self.counts) - 1)
+
 
 @dataclass(frozen=True)
 class Box:
-    """Real arrays of a shape between two bounds; flat, the numbers in a row."""
+    """Real arrays of a shape between two bounds, numbers or (nested) tuples of the shape; flat, the numbers in a row."""
 
-    low: float
-    high: float
+    low: Any
+    high: Any
     shape: tuple[int, ...]
 
     size = property(lambda self: int(np.prod(self.shape)))
@@ -90,11 +100,16 @@ class Box:
         return jnp.ravel(value)
 
     def sample(self, key: Array) -> Array:
-        return jax.random.uniform(key, self.shape, jnp.float32, self.low, self.high)
+        return jax.random.uniform(key, self.shape, jnp.float32, *self._bounds)
 
     def contains(self, value: Any) -> Array:
-        axes = tuple(range(-len(self.shape), 0))
-        return ((value >= self.low) & (value <= self.high)).all(axes)
+        low, high = self._bounds
+        return ((value >= low) & (value <= high)).all(tuple(range(-len(self.shape), 0)))
+
+    def clip(self, value: Array) -> Array:
+        return jnp.clip(value, *self._bounds)
+
+    _bounds = property(lambda self: (jnp.float32(self.low), jnp.float32(self.high)))
 
 
 # --- The protocol -----------------------------------------------------------------------------------------------------
@@ -169,13 +184,13 @@ def step(env: Environment, key: Array, params: Any, state: Any, action: Any) -> 
         params: `env.init_params()`, or others.
         state: from `env.reset` or the step before.
         action: one action of `env.action_space`. Inside jit nothing can be checked: an action out of range acts as the
-            nearest legal one does. `check_action` checks outside.
+            nearest legal one does (`advance` need not care). `check_action` checks outside.
 
     Returns:
         The state, and a `Step`.
     """
     step_key, reset_key = jax.random.split(key)
-    state, observation, reward, terminated, truncated = env.advance(step_key, params, state, action)
+    state, observation, reward, terminated, truncated = env.advance(step_key, params, state, env.action_space.clip(action))
     fresh, first = env.reset(reset_key, params)
     ended = terminated | truncated
     return where(ended, fresh, state), Step(where(ended, first, observation), observation, reward, terminated, truncated)
