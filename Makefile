@@ -4,6 +4,8 @@
 LOCK := requirements/locked.txt
 RUN := .venv/bin/python -m
 PYTEST_ARGS ?=
+# Two processes, each of which compiles the programs of a memory once.
+PYTEST := pytest -n 2 --dist loadgroup
 # The first Python that is new enough; `make test PYTHON=python3.12` chooses another.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -27,13 +29,13 @@ demo: .venv/.installed ## train an NTM to copy and evaluate it; results in runs/
 	$(RUN) experiments.train ntm_copy --out runs/ntm_copy
 
 test: check ## lint, format, types, and the fast tests; PYTEST_ARGS="-k ntm" narrows them
-	$(RUN) pytest $(PYTEST_ARGS)
+	$(RUN) $(PYTEST) $(PYTEST_ARGS)
 
 test-all: check ## the same with the slow tests, which train something
-	$(RUN) pytest --slow $(PYTEST_ARGS)
+	$(RUN) $(PYTEST) --slow $(PYTEST_ARGS)
 
 test-newest: .venv-newest/.installed ## the fast tests with Python 3.13 and the newest JAX (PYTHON_NEWEST=...)
-	.venv-newest/bin/python -m pytest $(PYTEST_ARGS)
+	.venv-newest/bin/python -m $(PYTEST) $(PYTEST_ARGS)
 
 check: .venv/.installed ## lint, format and types only
 	$(RUN) ruff check

@@ -21,6 +21,10 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
+    for item in items:
+        # What compiles together runs in one process (`-n 2`): the laws of a memory, and otherwise the tests of a file.
+        case = item.callspec.id.rpartition("-")[0] if item.name.startswith("test_law[") else ""
+        item.add_marker(pytest.mark.xdist_group(f"{item.path.name} {case}"))
     if config.getoption("--slow") or "slow" in config.getoption("-m"):
         return
     slow = [item for item in items if item.get_closest_marker("slow")]
