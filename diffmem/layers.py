@@ -1,4 +1,7 @@
-"""Flax layers as pure functions: parameters in, arrays out, no module to hold."""
+"""Flax layers as pure functions: parameters in, arrays out, no module to hold.
+
+Layers are made with parent=None, so that a memory also works inside a method of a Flax module, which would adopt them.
+"""
 
 import math
 
@@ -25,12 +28,12 @@ def apply(layer: nn.Module, params: Params, *inputs):
 
 def init_dense(key: Array, inputs: int, outputs: int) -> Params:
     """{"kernel": [inputs, outputs], "bias": [outputs]}, initialised as `flax.linen.Dense` does."""
-    return init(nn.Dense(outputs), key, (inputs,))
+    return init(nn.Dense(outputs, parent=None), key, (inputs,))
 
 
 def dense(params: Params, x: Array) -> Array:
     """The affine map x @ kernel + bias, by `flax.linen.Dense`."""
-    return apply(nn.Dense(params["kernel"].shape[-1]), params, x)
+    return apply(nn.Dense(params["kernel"].shape[-1], parent=None), params, x)
 
 
 def init_mlp(key: Array, sizes: tuple[int, ...]) -> Params:
@@ -59,7 +62,7 @@ def size_of(shape: tuple[int, ...]) -> int:
 
 def init_gru(key: Array, inputs: int, size: int) -> Params:
     """The parameters of a `flax.linen.GRUCell`."""
-    return init(nn.GRUCell(size), key, (size,), (inputs,))
+    return init(nn.GRUCell(size, parent=None), key, (size,), (inputs,))
 
 
 def gru(
@@ -90,7 +93,7 @@ def gru(
 
     def step(h, inputs):
         x, keep, gate = inputs
-        new = apply(nn.GRUCell(size), params, h, x)[0] if "iz" in params else attention_cell(h, x)
+        new = apply(nn.GRUCell(size, parent=None), params, h, x)[0] if "iz" in params else attention_cell(h, x)
         new = new if gate is None else gate * new + (1 - gate) * h
         new = new if keep is None else jnp.where(keep, new, h)
         return new, new

@@ -41,7 +41,9 @@ class _Recurrent:
     def init_params(self, key: Array) -> Params:
         zeros = self._zeros(layers.DTYPE)
         params = dict(
-            self.Cell(self.hidden_size).init(key, self._carry(zeros), jnp.zeros(self.input_size, layers.DTYPE))["params"]
+            self.Cell(self.hidden_size, parent=None).init(key, self._carry(zeros), jnp.zeros(self.input_size, layers.DTYPE))[
+                "params"
+            ]
         )
         return {**params, "initial": zeros._asdict()} if self.learned_state else params
 
@@ -50,7 +52,7 @@ class _Recurrent:
 
     def write(self, params: Params, state, x: Array):
         weights = {name: value for name, value in params.items() if name != "initial"}
-        carry, _ = layers.apply(self.Cell(self.hidden_size), weights, self._carry(state), x)
+        carry, _ = layers.apply(self.Cell(self.hidden_size, parent=None), weights, self._carry(state), x)
         return self.State(*(carry if isinstance(carry, tuple) else (carry,)))
 
     def read(self, params: Params, state, query: Array | None = None):
