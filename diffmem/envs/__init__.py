@@ -1,5 +1,6 @@
 """Memory environments for reinforcement learning in pure JAX: everything runs on the device, under `jit` and `vmap`."""
 
+from diffmem.envs.associative_recall import AssociativeRecall
 from diffmem.envs.base import (
     Box,
     Discrete,
@@ -16,8 +17,10 @@ from diffmem.envs.base import (
     step,
 )
 from diffmem.envs.cards import RepeatFirst, RepeatPrevious
+from diffmem.envs.t_maze import TMaze
 
 __all__ = [
+    "AssociativeRecall",
     "Box",
     "Discrete",
     "Environment",
@@ -27,6 +30,7 @@ __all__ = [
     "RepeatPrevious",
     "Space",
     "Step",
+    "TMaze",
     "check_action",
     "entry",
     "make",

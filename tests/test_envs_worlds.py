@@ -1,0 +1,243 @@
+"""Environments: laws that all keep, and returns and episodes that come from papers, other code, or hand."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from diffmem import envs
+
+pytestmark = pytest.mark.usefixtures("strict_types")
+
+# Return of the reference policy and of random play, at each level; None: the test below says what it must be.
+ANCHORS = {
+    "associative_recall": {"easy": (1.0, -0.5), "medium": (1.0, -0.75), "hard": (1.0, -0.875)},
+    "t_maze": {"easy": (1.0, None), "medium": (1.0, None), "hard": (1.0, None)},
+    "active_t_maze": {"easy": (1.0, None)},
+}
+LEVELS = [(name, level) for name, levels in ANCHORS.items() for level in levels]
+every_level = pytest.mark.parametrize(("name", "level"), LEVELS)
+
+
+class Played(NamedTuple):
+    """First episodes of many environments: their return and length, how they ended, and whether all was as it should be."""
+
+    score: np.ndarray
+    length: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
+    sound: np.ndarray
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _play(env, count, steps, oracles, key) -> Played:
+    params, keys = env.init_params(), jax.random.split(key, (steps + 1, count))
+    state, first = jax.vmap(env.reset, (0, None))(keys[0], params)
+
+    def one(state, key, by_oracle):
+        best, random = env.oracle(params, state), env.action_space.sample(key)
+        action = jnp.where(by_oracle, best, random)
+        state, out = envs.step(env, key, params, state, action)
+        seen = env.observation_space.contains(out.observation) & env.observation_space.contains(out.final_observation)
+        sound = seen & env.action_space.contains(best) & jnp.isfinite(out.reward)
+        return state, (out.reward, out.terminated, out.truncated, sound)
+
+    def all_of_them(carry, keys):
+        state, played = carry
+        state, (reward, terminated, truncated, sound) = jax.vmap(one)(state, keys, jnp.arange(count) < oracles)
+        going = ~(played.terminated | played.truncated)
+        played = Played(
+            played.score + jnp.where(going, reward, 0.0),
+            played.length + going.astype(jnp.int32),
+            played.terminated | (going & terminated),
+            played.truncated | (going & truncated),
+            played.sound & sound,
+        )
+        return (state, played), None
+
+    zero, no = jnp.zeros(count), jnp.zeros(count, bool)
+    start = Played(zero, zero.astype(jnp.int32), no, no, jax.vmap(env.observation_space.contains)(first))
+    return jax.lax.scan(all_of_them, (state, start), keys[1:])[0][1]
+
+
+def play(env, count, steps=None, oracles=16, seed=1) -> tuple[Played, Played]:
+    """Plays episode after episode: the first few environments by the oracle, the others at random."""
+    played = _play(env, count + oracles, steps or env.max_steps, oracles, jax.random.key(seed))
+    played = Played(*map(np.asarray, played))
+    return Played(*(x[:oracles] for x in played)), Played(*(x[oracles:] for x in played))
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def record(env, steps, key):
+    """Steps by the oracle: observations [steps + 1, ...], actions [steps], rewards [steps]."""
+    params, keys = env.init_params(), jax.random.split(key, steps + 1)
+    state, first = env.reset(keys[0], params)
+
+    def one(state, key):
+        action = env.oracle(params, state)
+        state, observation, reward, *_ = env.advance(key, params, state, action)
+        return state, (observation, action, reward)
+
+    seen, actions, rewards = jax.lax.scan(one, state, keys[1:])[1]
+    return jnp.concatenate([first[None], seen]), actions, rewards
+
+
+# --- laws -------------------------------------------------------------------------------------------------------------
+
+
+@every_level
+def test_anchors(name, level):
+    """The reference policy and random play earn what they should, inside the spaces, and end in time.
+
+    At the first level in a million random steps.
+    """
+    env, (best, mean) = envs.make(name, level), ANCHORS[name][level]
+    first = level == next(iter(ANCHORS[name]))
+    count = 1_000_000 // env.max_steps if first else max(64, 100_000 // env.max_steps)
+    oracle, random = play(env, count)
+    for played in (oracle, random):
+        assert played.sound.all()
+        assert (played.terminated | played.truncated).all()
+        assert played.length.max() <= env.max_steps
+    if best is not None:
+        np.testing.assert_allclose(oracle.score, best, atol=1e-5)
+    if mean is not None:
+        assert abs(random.score.mean() - mean) < 4 * random.score.std() / np.sqrt(count)
+
+
+@pytest.mark.parametrize("name", ANCHORS)
+def test_types_and_reset(name):
+    """Float32 rewards, bool flags; a step keeps every type; an ended episode shows the next one's first observation."""
+    env = envs.make(name)
+    params, key = env.init_params(), jax.random.key(4)
+    state, observation = env.reset(key, params)
+    after, out = jax.eval_shape(partial(envs.step, env), key, params, state, env.action_space.sample(key))
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(lambda x: (x.shape, x.dtype), state)
+    assert (out.reward.dtype, out.terminated.dtype, out.truncated.dtype) == (jnp.float32, bool, bool)
+    assert (out.observation.shape, out.observation.dtype) == (observation.shape, observation.dtype)
+    assert observation.shape == env.observation_space.shape
+    assert env.observation_space.flatten(observation).shape == (env.observation_space.size,)
+    assert isinstance(env.render(state), str)
+    assert hash(env) == hash(envs.make(name))
+
+
+# --- associative recall -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("level", ["easy", "medium", "hard"])
+def test_recall_read_from_what_is_shown(level):
+    """A reader that knows only the observations finds the answers, and the numbers of pairs, bindings and questions."""
+    env = envs.make("associative_recall", level)
+    seen, actions, rewards = map(np.asarray, record(env, env.max_steps, jax.random.key(5)))
+    bound, writes, late = {}, {}, 0
+    for t, (key, value, phase) in enumerate(seen[:-1]):
+        if phase == 0:
+            late += len(bound) == env.pairs
+            assert value < env.values
+            assert bound.get(key) != value
+            bound[key], writes[key] = value, writes.get(key, 0) + 1
+        elif phase == 1:
+            assert value < env.values
+        else:
+            assert value == env.values
+            assert actions[t] == bound[key]
+        assert np.isclose(rewards[t], phase == 2 and 1 / env.queries)
+    phases = np.bincount(seen[:-1, 2], minlength=3).tolist()
+    assert phases == [env.pairs + env.rebindings, env.gap, env.queries]
+    assert sorted(writes.values()) == [1] * (env.pairs - env.rebindings) + [2] * env.rebindings
+    assert late < env.rebindings or env.rebindings < 4  # bindings of both kinds are mixed
+
+
+def test_recall_counts_the_latest_value_only():
+    """Key 3 was 1 and is 2: answer 2 earns a quarter, 1 costs a quarter, an answer before the question nothing."""
+    env = envs.AssociativeRecall(pairs=2, keys=5, values=3, gap=1, queries=4, rebindings=1)
+    params, key = env.init_params(), jax.random.key(0)
+    state, _ = env.reset(key, params)
+    typed = state._replace(time=jnp.int32(4), bound=jnp.array([0, 0, 0, 2, 0]), writes=jnp.array([0, 1, 0, 2, 0]))
+    typed = typed._replace(key=jnp.int32(3), value=jnp.int32(3))
+    rewards = [float(env.advance(key, params, typed, jnp.int32(action))[2]) for action in range(3)]
+    assert rewards == [-0.25, -0.25, 0.25]
+    assert float(env.advance(key, params, typed._replace(time=jnp.int32(3)), jnp.int32(2))[2]) == 0
+    ends = [bool(env.advance(key, params, typed._replace(time=jnp.int32(t)), jnp.int32(0))[3]) for t in (6, 7)]
+    assert ends == [False, True]
+
+
+def test_recall_draws_evenly():
+    """Each key is as likely as the other, bound, bound again and asked for; and so is each value."""
+    env = envs.AssociativeRecall(pairs=3, keys=5, values=4, gap=1, queries=2, rebindings=2)
+    keys = jax.random.split(jax.random.key(6), (env.max_steps, 4000))
+    state, first = jax.vmap(env.reset, (0, None))(keys[0], env.init_params())
+
+    def advance(state, keys):
+        state, observation, *_ = jax.vmap(env.advance, (0, None, 0, None))(keys, env.init_params(), state, jnp.int32(0))
+        return state, observation
+
+    seen = np.concatenate([first[None], jax.lax.scan(advance, state, keys[1:])[1]])
+    for t, shown in enumerate(seen):
+        counts = np.bincount(shown[:, 0], minlength=env.keys)
+        assert np.abs(counts - 800).max() < 5 * np.sqrt(800 * 0.8), t
+        if shown[0, 2] < 2:
+            assert np.abs(np.bincount(shown[:, 1], minlength=4)[:4] - 1000).max() < 5 * np.sqrt(1000 * 0.75), t
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (dict(pairs=9), "pairs is 9; there are only 8 keys"),
+        (dict(rebindings=5), "rebindings is 5; there are only 4 pairs"),
+        (dict(values=1), "values is 1; it must be an integer >= 2"),
+    ],
+)
+def test_recall_bad_sizes(fields, message):
+    with pytest.raises(ValueError, match=message):
+        envs.make("associative_recall", **fields)
+
+
+# --- T-maze -----------------------------------------------------------------------------------------------------------
+
+EPISODES = [
+    # active, goal, moves, observations, rewards; length 2. Right, up, left, down are r, u, l, d.
+    (False, 1, "rru", [(0, 1), (0, 0), (1, 0), (1, 1)], [0, 0, 1]),
+    (False, -1, "rru", [(0, -1), (0, 0), (1, 0), (1, 1)], [0, 0, 0]),
+    (False, 1, "lur", [(0, 1), (0, 0), (0, 0), (0, 0)], [-0.5, -0.5, 0]),
+    (True, -1, "lrrrd", [(0, 0), (0, -1), (0, 0), (0, 0), (1, 0), (1, -1)], [0, 0, 0, 0, 1]),
+    (True, 1, "lrlru", [(0, 0), (0, 1), (0, 0), (0, 0), (0, 0), (0, 0)], [0, 0, -0.5, -0.5, 0]),
+    (True, 1, "rruul", [(0, 0), (0, 0), (1, 0), (1, 1), (1, 1), (1, 1)], [0, 0, 0, 0, 1]),
+]
+
+
+@pytest.mark.parametrize(("active", "goal", "moves", "seen", "rewards"), EPISODES)
+def test_t_maze_episodes(active, goal, moves, seen, rewards):
+    env = envs.TMaze(length=2, active=active)
+    params = env.init_params()
+    seed = next(s for s in range(99) if int(env.reset(jax.random.key(s), params)[0].goal) == goal)
+    state, observation = env.reset(jax.random.key(seed), params)
+    assert tuple(observation) == seen[0]
+    for t, move in enumerate(moves):
+        state, observation, reward, ended, cut = env.advance(jax.random.key(t), params, state, jnp.int32("ruld".index(move)))
+        assert (tuple(observation), float(reward)) == (seen[t + 1], rewards[t])
+        assert (bool(ended), bool(cut)) == (t + 1 == len(moves), False)
+
+
+@pytest.mark.parametrize(("active", "length"), [(False, 6), (True, 5)])
+def test_t_maze_random_return(active, length):
+    """Random play earns what a Markov chain over the cells of the paper's maze says."""
+    start, end = int(active), int(active) + length
+    cells = [(x, 0) for x in range(end + 1)] + [(end, 1), (end, -1)]
+    chance, expected, horizon = {(start, 0): 1.0}, 0.0, length + 2 * start + 1
+    for time in range(1, horizon + 1):
+        after = dict.fromkeys(cells, 0.0)
+        for (x, y), p in chance.items():
+            for move in ((1, 0), (0, 1), (-1, 0), (0, -1)):
+                to = (x + move[0], y + move[1])
+                after[to if to in after else (x, y)] += p / 4
+        chance = after
+        if time < horizon:
+            expected -= sum(p for (x, _), p in chance.items() if x < time - start) / length
+    expected += (chance[end, 1] + chance[end, -1]) / 2
+    env = envs.TMaze(length=length, active=active)
+    score = play(env, 4096)[1].score
+    assert abs(score.mean() - expected) < 4 * score.std() / 64
