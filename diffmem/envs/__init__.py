@@ -17,20 +17,26 @@ from diffmem.envs.base import (
     step,
 )
 from diffmem.envs.cards import RepeatFirst, RepeatPrevious
+from diffmem.envs.chains import MemoryChain, Umbrella
+from diffmem.envs.control import CartPole, Pendulum
 from diffmem.envs.t_maze import TMaze
 
 __all__ = [
     "AssociativeRecall",
     "Box",
+    "CartPole",
     "Discrete",
     "Environment",
+    "MemoryChain",
     "MultiDiscrete",
     "NoParams",
+    "Pendulum",
     "RepeatFirst",
     "RepeatPrevious",
     "Space",
     "Step",
     "TMaze",
+    "Umbrella",
     "check_action",
     "entry",
     "make",
