@@ -4,7 +4,7 @@ from diffmem.append import AppendMemory, AppendState
 from diffmem.base import ChunkMemory, Memory, Readout, ScanMemory, entry, make, names, register
 from diffmem.controller import Controlled, FeedForward, Stack, control
 from diffmem.matrix import MatrixState
-from diffmem.memories import DMN, GRU, LSTM, NTM, DeltaRule, DMNPlus, Hebbian, MemN2N, MemNN
+from diffmem.memories import DMN, GRU, LSTM, NTM, RMC, DeltaRule, DMNPlus, Hebbian, MemN2N, MemNN
 from diffmem.unroll import store, unroll
 
 __version__ = "0.1.0"
@@ -14,6 +14,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "NTM",
+    "RMC",
     "AppendMemory",
     "AppendState",
     "ChunkMemory",

@@ -74,6 +74,21 @@ def content(
     return jax.nn.softmax(strength[:, None] * cosine(keys, slots, epsilon=epsilon), axis=-1)
 
 
+def attention(queries: Float[Array, "R H K"], keys: Float[Array, "N H K"]) -> Float[Array, "H R N"]:
+    """Scaled dot-product attention of R rows to N others, by heads: w[h, r, n] = softmax_n(q_rh . k_nh / sqrt(K)).
+
+    Args:
+        queries: what each row looks for.
+        keys: what each other row is found by.
+
+    Returns:
+        Weights that sum to one over the last axis.
+
+    Source: Vaswani et al. 2017, equation 1.
+    """
+    return jax.nn.softmax(jnp.einsum("rhk,nhk->hrn", queries * queries.shape[-1] ** -0.5, keys), axis=-1)
+
+
 def interpolate(weights: Float[Array, "H N"], previous: Float[Array, "H N"], gate: Float[Array, "H"]) -> Float[Array, "H N"]:
     """w_g = gate * weights + (1 - gate) * previous: gate 0 ignores the content, gate 1 forgets where the head was.
 

@@ -52,3 +52,22 @@ def delta(
 def decay(matrix: Float[Array, "*shape"], rate: Float[Array, ""]) -> Float[Array, "*shape"]:
     """Forgets everything a little: A <- rate * A, with rate in 0..1."""
     return rate * matrix
+
+
+def gate(
+    slots: Float[Array, "N W"],
+    candidates: Float[Array, "N W"],
+    input_gate: Float[Array, "N #W"],
+    forget_gate: Float[Array, "N #W"],
+) -> Float[Array, "N W"]:
+    """Takes in what one gate lets in and keeps what the other lets stay: M <- i * tanh(M~) + f * M.
+
+    Args:
+        slots: M, the memory before.
+        candidates: M~, what it could become.
+        input_gate: i in 0..1, for every number or for every slot. 0 with f = 1 leaves the memory exactly as it is.
+        forget_gate: f in 0..1, likewise.
+
+    Source: Santoro et al. 2018, section 3.4.
+    """
+    return input_gate * jnp.tanh(candidates) + forget_gate * slots

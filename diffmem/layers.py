@@ -50,6 +50,18 @@ def mlp(params: Params, x: Array) -> Array:
     return dense(params["output"], x)
 
 
+def init_layer_norm(size: int) -> Params:
+    """{"scale": ones [size], "bias": zeros [size]}, as `flax.linen.LayerNorm` starts."""
+    return {"scale": jnp.ones(size, DTYPE), "bias": jnp.zeros(size, DTYPE)}
+
+
+def layer_norm(params: Params, x: Array) -> Array:
+    """Rows of x [*shape, size] with mean 0 and variance 1 (plus 1e-5), scaled and moved: `flax.linen.LayerNorm`."""
+    # Flax takes the statistics of short types in float32: a mixture that it means.
+    with jax.numpy_dtype_promotion("standard"):
+        return apply(nn.LayerNorm(epsilon=1e-5), params, x)
+
+
 def dtype_of(params: Params):
     """The type of the parameters' arrays: states start in it, so that a cast of the parameters casts everything."""
     return jax.tree.leaves(params)[0].dtype

@@ -174,6 +174,21 @@ def test_gate_limits():
     close(got[1], SOME_WEIGHTS[1], 0)
 
 
+# --- Attention -------------------------------------------------------------------------------------------------------
+
+
+def test_attention_by_hand():
+    """Two heads with keys of four numbers, so that products are halved: softmax(0, ln 3) and softmax(ln 4, 0)."""
+    keys = np.zeros((2, 2, 4))  # rows, heads, numbers
+    keys[1, 0, 0], keys[0, 1, 3] = 2 * np.log(3), np.log(4)
+    queries = np.zeros((3, 2, 4))
+    queries[0], queries[1, :, 3] = 1, 2
+    close(
+        call(addressing.attention, queries, keys),
+        [[[1 / 4, 3 / 4], [1 / 2, 1 / 2], [1 / 2, 1 / 2]], [[2 / 3, 1 / 3], [4 / 5, 1 / 5], [1 / 2, 1 / 2]]],
+    )
+
+
 # --- Shift -----------------------------------------------------------------------------------------------------------
 
 
@@ -364,6 +379,14 @@ def test_decay_typed_values():
     close(call(edits.decay, matrix, 0.25), [[1.0, -2.0, 0.0], [0.25, 0.5, 0.75]], 0)
     close(call(edits.decay, matrix, 1.0), matrix, 0)
     close(call(edits.decay, matrix, 0.0), np.zeros((2, 3)), 0)
+
+
+def test_gate_typed_values():
+    slots, candidates = np.array([[4.0, -8.0], [1.0, 2.0]]), np.arctanh([[0.5, -0.5], [0.0, 0.25]])
+    got = call(edits.gate, slots, candidates, np.array([[1.0, 0.5], [1.0, 1.0]]), np.array([[0.25, 0.5], [1.0, 0.0]]))
+    close(got, [[1.5, -4.25], [1.0, 0.25]])
+    each_slot = call(edits.gate, slots, candidates, np.array([[1.0], [0.0]]), np.array([[0.0], [1.0]]))
+    close(each_slot, [[0.5, -0.5], [1.0, 2.0]])
 
 
 # --- Gradients -------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import pytest
 
 import diffmem
-from diffmem import GRU, LSTM, NTM, Controlled, FeedForward, Hebbian, Stack, control, make, store, unroll
+from diffmem import GRU, LSTM, NTM, RMC, Controlled, FeedForward, Hebbian, Stack, control, make, store, unroll
 from diffmem.base import register
 from diffmem.models import SequenceModel
 
@@ -111,6 +111,11 @@ def ntm(**options):
         (lambda: ntm(shift_range=6), r"NTM\.shift_range is 6, .* 13 taps, wider than the 11 slots; legal: shift_range <= 5"),
         (lambda: ntm(slots=2), r"NTM\.shift_range is 1, .* 3 taps, wider than the 2 slots; legal: shift_range <= 0"),
         (lambda: ntm(order="interleaved", read_heads=2), r"NTM\.order is 'interleaved'.*2 read and 1 write heads"),
+        (lambda: RMC(5, gate="units"), r"RMC\.gate is 'units'; legal: 'unit', 'memory', 'none'"),
+        (lambda: RMC(5, readout="all"), r"RMC\.readout is 'all'; legal: 'flattened', 'attended'"),
+        (lambda: RMC(5, mlp_layers=0), r"RMC\.mlp_layers is 0; it must be an integer >= 1"),
+        (lambda: RMC(5, width=10, heads=4), r"RMC\.heads is 4, which does not divide width, 10; legal: divisors of width"),
+        (lambda: RMC(5, input_rows=2), r"RMC\.input_rows is 2, which does not divide input_size, 5"),
         (lambda: Controlled(LSTM(8, 7), ntm()), r"Controlled\.controller puts out 7 numbers, but NTM\.input_size is 5"),
         (lambda: Controlled(LSTM(3, 5), ntm()), r"Controlled\.controller takes 3 numbers.*reads alone are 3.*at least 1"),
         (lambda: Stack(()), r"Stack\.memories is empty"),

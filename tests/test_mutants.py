@@ -20,6 +20,7 @@ import diffmem
 from diffmem import addressing, edits, fused
 from diffmem.controller import Controlled, ControlledState
 from diffmem.memories.ntm import NTM
+from diffmem.memories.rmc import RMC
 from tests import contract, test_oracles
 from tests.test_fused import erase_add_case, focus_case, hold, readable_erase_add, readable_focus, with_pullback
 from tests.test_laws import BROKEN, LAWS, NOTICED, Leaky
@@ -30,6 +31,7 @@ UNROLL = sys.modules["diffmem.unroll"]  # the package's attribute of this name i
 LEAKY, HEBBIAN = Leaky(), diffmem.Hebbian(4, key_size=2, value_size=2, heads=3)
 CONTENT = NTM(4, slots=5, width=3, addressing="content", read_heads=2, initial_memory="random")
 LOCATED = NTM(4, slots=5, width=3, read_heads=2)
+RELATIONAL = RMC(4, slots=3, width=6, heads=2, key_size=2, blocks=2)
 
 
 @functools.cache
@@ -175,6 +177,14 @@ MUTANTS = {
         oracle(HEBBIAN),
     ),
     "no decay": (replaced(edits, "decay", lambda _: lambda matrix, rate: matrix), oracle(HEBBIAN)),
+    "gates swapped": (
+        replaced(edits, "gate", lambda gate: lambda slots, new, i, f: gate(slots, new, f, i)),
+        oracle(RELATIONAL),
+    ),
+    "input's rows dropped in the first block": (
+        replaced(RMC, "_block", lambda block: lambda self, params, mlp, rows, _: block(self, params, mlp, rows, self.slots)),
+        oracle(RELATIONAL),
+    ),
     "combine the other way": (
         replaced(diffmem.Hebbian, "combine", lambda combine: lambda self, params, a, b: combine(self, params, b, a)),
         law("scan_algebra", HEBBIAN),

@@ -11,7 +11,7 @@ import pytest
 
 import diffmem
 from diffmem.base import Readout
-from tests.oracles import append, delta_rule, dmn, hebbian, memn2n, memnn, ntm, recurrent
+from tests.oracles import append, delta_rule, dmn, hebbian, memn2n, memnn, ntm, recurrent, rmc
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "strict_types")
 
@@ -26,6 +26,7 @@ ORACLES = {
     "memn2n": memn2n,
     "memnn": memnn,
     "ntm": ntm,
+    "rmc": rmc,
 }
 TIME = 7
 STARTS = np.array([0, 0, 1, 0, 0, 1, 1], bool)
@@ -204,6 +205,35 @@ def test_ntm(option):
     compare(ntm.unroll, memory, variants)
 
 
+RMCS = [
+    dict(gate="memory", blocks=2, mlp_layers=3, key_size=4, forget_bias=0.5, input_bias=-0.5),
+    dict(gate="none", mlp_layers=1, heads=6, input_rows=5),
+    dict(slots=15, learned_state=True, blocks=2, readout="attended"),
+]
+
+
+@pytest.mark.parametrize("option", RMCS, ids=name_of)
+def test_rmc(option):
+    memory = diffmem.RMC(**{**diffmem.entry("rmc").small, **option})
+    compare(rmc.unroll, memory, [random_params(memory, np.random.default_rng(6), scale) for scale in (0.5, 2.0)])
+
+
+def test_rmc_gates_hold_the_memory():
+    """With a forget bias of +inf and an input bias of -inf the memory stays exactly as it is, and gradients are finite."""
+    memory = diffmem.RMC(5, slots=3, width=8, heads=2, forget_bias=np.inf, input_bias=-np.inf)
+    params = jax.jit(memory.init_params)(jax.random.key(0))
+    state, xs = memory.init_state(params), np.random.default_rng(0).normal(size=(TIME, 5)).astype(np.float32)
+    before = state._replace(slots=state.slots + 0.1234)
+
+    def run(params, xs):
+        last, readout = diffmem.unroll(memory, params, before, xs)
+        return readout.value.sum(), last
+
+    (_, last), gradients = jax.jit(jax.value_and_grad(run, (0, 1), has_aux=True))(params, xs)
+    np.testing.assert_array_equal(last.slots, before.slots)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
+
+
 def controlled(config, params, state, xs, starts):
     """An LSTM in front of an NTM: h_t = lstm([x_t, r_{t-1}]), r_t = ntm(h_t), value = [h_t, r_t]."""
     states, values, weights = [], [], []
@@ -267,5 +297,5 @@ def test_ntm_verbs(order):
 
 def test_an_oracle_is_not_the_library():
     """The oracles are NumPy only: they cannot agree because they call the same code."""
-    for module in (append, delta_rule, dmn, hebbian, memn2n, memnn, ntm, recurrent):
+    for module in (append, delta_rule, dmn, hebbian, memn2n, memnn, ntm, recurrent, rmc):
         assert not {"jax", "jnp", "diffmem"} & set(vars(module))

@@ -8,12 +8,14 @@ from diffmem.memories.memn2n import MemN2N
 from diffmem.memories.memnn import MemNN
 from diffmem.memories.ntm import NTM, NTMState
 from diffmem.memories.recurrent import GRU, LSTM, GRUState, LSTMState
+from diffmem.memories.rmc import RMC, RMCState
 
 __all__ = [
     "DMN",
     "GRU",
     "LSTM",
     "NTM",
+    "RMC",
     "DMNPlus",
     "DeltaRule",
     "GRUState",
@@ -22,4 +24,5 @@ __all__ = [
     "MemN2N",
     "MemNN",
     "NTMState",
+    "RMCState",
 ]

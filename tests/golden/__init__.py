@@ -14,11 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tests.golden import dmn, memn2n, ntm
+from tests.golden import dmn, memn2n, ntm, rmc
 
 # "reference" (or, of primitives, "kind") of a file's configuration -> forward(config, tensors) -> outputs
-CONVERTERS: dict[str, Callable] = {**dmn.CONVERTERS, **memn2n.CONVERTERS, **ntm.CONVERTERS}
-FOLDERS = ("dmn", "memn2n", "ntm")  # of golden files, that there are converters for
+CONVERTERS: dict[str, Callable] = {**dmn.CONVERTERS, **memn2n.CONVERTERS, **ntm.CONVERTERS, **rmc.CONVERTERS}
+FOLDERS = ("dmn", "memn2n", "ntm", "rmc")  # of golden files, that there are converters for
 INPUTS = ("param.", "input.", "init.")
 OUTPUTS = ("out.", "trace.", "final.")
 # Relative to the largest number of the tensor, or to 1 where that is smaller.
