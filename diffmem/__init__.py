@@ -3,15 +3,18 @@
 from diffmem.append import AppendMemory, AppendState
 from diffmem.base import ChunkMemory, Memory, Readout, ScanMemory, entry, make, names, register
 from diffmem.controller import Controlled, FeedForward, Stack, control
+from diffmem.diagonal import DiagonalMemory, DiagonalState
 from diffmem.matrix import MatrixState
-from diffmem.memories import DMN, GRU, LSTM, NTM, RMC, DeltaRule, DMNPlus, Hebbian, MemN2N, MemNN
+from diffmem.memories import DMN, FFM, GRU, LRU, LSTM, NTM, RMC, DeltaRule, DMNPlus, Hebbian, MemN2N, MemNN
 from diffmem.unroll import store, unroll
 
 __version__ = "0.1.0"
 
 __all__ = [
     "DMN",
+    "FFM",
     "GRU",
+    "LRU",
     "LSTM",
     "NTM",
     "RMC",
@@ -21,6 +24,8 @@ __all__ = [
     "Controlled",
     "DMNPlus",
     "DeltaRule",
+    "DiagonalMemory",
+    "DiagonalState",
     "FeedForward",
     "Hebbian",
     "MatrixState",

@@ -6,7 +6,7 @@ import jax
 import pytest
 
 import diffmem
-from diffmem import DMN, GRU, LSTM, NTM, RMC, Controlled, DMNPlus, FeedForward, Hebbian, MemN2N, Stack
+from diffmem import DMN, FFM, GRU, LSTM, NTM, RMC, Controlled, DMNPlus, FeedForward, Hebbian, MemN2N, Stack
 from tests import contract
 from tests.programs import HISTORIES, REGISTERED, TIME, methods
 from tests.test_oracles import ORACLES
@@ -27,6 +27,7 @@ VARIANTS = {
     "ntm-clamped-clip": ntm(epsilon="clamped", initial_weights="zero", initial_memory="random", clip=1.5, activation="linear"),
     "ntm-product": ntm(epsilon="product", initial_weights="uniform", initial_memory="random", shift_range=0),
     "lstm-learned": LSTM(5, 7, learned_state=True),
+    "ffm-norm_gate": FFM(5, 8, True, 3, trace_size=6, context_size=2, order="norm_gate", decay_limits=(1e-6, 2.0)),
     "gru-learned": GRU(5, 7, learned_state=True),
     "lstm+ntm": Controlled(LSTM(5 + 3, 7), NTM(7, slots=11, width=3), learned_reads=True),
     "feedforward+hebbian": Controlled(FeedForward(5 + 14, 11), Hebbian(11, key_size=3, value_size=7, heads=2)),

@@ -11,7 +11,7 @@ import pytest
 
 import diffmem
 from diffmem.base import Readout
-from tests.oracles import append, delta_rule, dmn, hebbian, memn2n, memnn, ntm, recurrent, rmc
+from tests.oracles import append, delta_rule, dmn, ffm, hebbian, lru, memn2n, memnn, ntm, recurrent, rmc
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "strict_types")
 
@@ -20,8 +20,10 @@ ORACLES = {
     "delta_rule": delta_rule,
     "dmn": SimpleNamespace(unroll=dmn.dmn_unroll),
     "dmnplus": SimpleNamespace(unroll=dmn.dmnplus_unroll),
+    "ffm": ffm,
     "gru": SimpleNamespace(unroll=recurrent.gru_unroll),
     "hebbian": hebbian,
+    "lru": lru,
     "lstm": SimpleNamespace(unroll=recurrent.lstm_unroll),
     "memn2n": memn2n,
     "memnn": memnn,
@@ -102,7 +104,14 @@ def test_small(name, learned):
     memory = diffmem.make(name, **diffmem.entry(name).small, **options)
     rng = np.random.default_rng(0)
     runs = RUNS if name in APPENDING else RUNS[:1]
-    compare(ORACLES[name].unroll, memory, [random_params(memory, rng, scale) for scale in (0.5, 2.0, 10.0)], runs=runs)
+    scales = (0.5, 2.0) if name == "lru" else (0.5, 2.0, 10.0)  # the LRU's angle is exp(theta): of e^30 turns no digit is left
+    compare(ORACLES[name].unroll, memory, [random_params(memory, rng, scale) for scale in scales], runs=runs)
+
+
+def test_ffm_options():
+    """The order of norm and gate of the authors' PyTorch version, and decays that are clipped instead of folded."""
+    memory = diffmem.make("ffm", **diffmem.entry("ffm").small, order="norm_gate", decay_limits=(0.1, 0.8))
+    compare(ffm.unroll, memory, [random_params(memory, np.random.default_rng(0), scale) for scale in (0.5, 2.0)])
 
 
 # Options of the memories that keep their newest inputs, other than the small ones that are registered.
@@ -297,5 +306,5 @@ def test_ntm_verbs(order):
 
 def test_an_oracle_is_not_the_library():
     """The oracles are NumPy only: they cannot agree because they call the same code."""
-    for module in (append, delta_rule, dmn, hebbian, memn2n, memnn, ntm, recurrent, rmc):
+    for module in (append, delta_rule, dmn, ffm, hebbian, lru, memn2n, memnn, ntm, recurrent, rmc):
         assert not {"jax", "jnp", "diffmem"} & set(vars(module))

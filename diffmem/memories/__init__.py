@@ -3,7 +3,9 @@
 from diffmem.memories.delta_rule import DeltaRule
 from diffmem.memories.dmn import DMN
 from diffmem.memories.dmnplus import DMNPlus
+from diffmem.memories.ffm import FFM
 from diffmem.memories.hebbian import Hebbian
+from diffmem.memories.lru import LRU
 from diffmem.memories.memn2n import MemN2N
 from diffmem.memories.memnn import MemNN
 from diffmem.memories.ntm import NTM, NTMState
@@ -12,7 +14,9 @@ from diffmem.memories.rmc import RMC, RMCState
 
 __all__ = [
     "DMN",
+    "FFM",
     "GRU",
+    "LRU",
     "LSTM",
     "NTM",
     "RMC",

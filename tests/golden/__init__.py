@@ -14,11 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tests.golden import dmn, memn2n, ntm, rmc
+from tests.golden import dmn, ffm, memn2n, ntm, rmc
 
 # "reference" (or, of primitives, "kind") of a file's configuration -> forward(config, tensors) -> outputs
-CONVERTERS: dict[str, Callable] = {**dmn.CONVERTERS, **memn2n.CONVERTERS, **ntm.CONVERTERS, **rmc.CONVERTERS}
-FOLDERS = ("dmn", "memn2n", "ntm", "rmc")  # of golden files, that there are converters for
+CONVERTERS: dict[str, Callable] = {**dmn.CONVERTERS, **ffm.CONVERTERS, **memn2n.CONVERTERS, **ntm.CONVERTERS, **rmc.CONVERTERS}
+FOLDERS = ("dmn", "ffm", "memn2n", "ntm", "rmc")  # of golden files, that there are converters for
 INPUTS = ("param.", "input.", "init.")
 OUTPUTS = ("out.", "trace.", "final.")
 # Relative to the largest number of the tensor, or to 1 where that is smaller.
@@ -43,6 +43,11 @@ def default_root() -> Path:
     return Path(__file__).parents[2] / ".." / "shared" / "golden"
 
 
+def as_real(array: np.ndarray) -> np.ndarray:
+    """Complex numbers as [real, imaginary] in a last axis: losses and gradients are then those of real numbers."""
+    return np.stack([array.real, array.imag], -1) if array.dtype.kind == "c" else array
+
+
 def compare(path: str | Path, dtype: str = "float64") -> Iterator[Comparison]:
     """Compares every output, state, the loss and every gradient of a golden file.
 
@@ -50,7 +55,7 @@ def compare(path: str | Path, dtype: str = "float64") -> Iterator[Comparison]:
         ValueError: no converter for the file's reference implementation, or the converter left out a tensor.
     """
     with np.load(path, allow_pickle=False) as archive:
-        tensors = {key: archive[key] for key in archive.files}
+        tensors = {key: as_real(archive[key]) for key in archive.files}
     config = json.loads(str(tensors.pop("config")))
     reference = config.get("reference", config.get("kind"))
     if reference not in CONVERTERS:
