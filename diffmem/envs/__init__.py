@@ -1,6 +1,7 @@
 """Memory environments for reinforcement learning in pure JAX: everything runs on the device, under `jit` and `vmap`."""
 
 from diffmem.envs.associative_recall import AssociativeRecall
+from diffmem.envs.bandit import MultiarmedBandit
 from diffmem.envs.base import (
     Box,
     Discrete,
@@ -16,19 +17,29 @@ from diffmem.envs.base import (
     register,
     step,
 )
-from diffmem.envs.cards import RepeatFirst, RepeatPrevious
+from diffmem.envs.boards import Battleship, MineSweeper
+from diffmem.envs.cards import Autoencode, RepeatFirst, RepeatPrevious
 from diffmem.envs.chains import MemoryChain, Umbrella
+from diffmem.envs.concentration import Concentration
 from diffmem.envs.control import CartPole, Pendulum
+from diffmem.envs.counting import CountRecall, HigherLower
 from diffmem.envs.t_maze import TMaze
 
 __all__ = [
     "AssociativeRecall",
+    "Autoencode",
+    "Battleship",
     "Box",
     "CartPole",
+    "Concentration",
+    "CountRecall",
     "Discrete",
     "Environment",
+    "HigherLower",
     "MemoryChain",
+    "MineSweeper",
     "MultiDiscrete",
+    "MultiarmedBandit",
     "NoParams",
     "Pendulum",
     "RepeatFirst",

@@ -17,6 +17,7 @@ from diffmem.base import Array, suggest
 from diffmem.unroll import where
 
 C = TypeVar("C", bound=type)
+POPGYM = "Morad et al. 2023, POPGym, arXiv:2303.01859"
 
 
 # --- Spaces -----------------------------------------------------------------------------------------------------------
@@ -77,13 +78,15 @@ class MultiDiscrete:
         return (value[owners] == levels).astype(jnp.float32)
 
     def sample(self, key: Array) -> Array:
-        return jax.random.randint(key, self.shape, 0, jnp.array(self.counts))
+        return jax.random.randint(key, self.shape, 0, self._ends)
 
     def contains(self, value: Any) -> Array:
-        return ((value >= 0) & (value < jnp.array(self.counts))).all(-1)
+        return ((value >= 0) & (value < self._ends)).all(-1)
 
     def clip(self, value: Array) -> Array:
-        return jnp.clip(value, 0, jnp.array(self.counts) - 1)
+        return jnp.clip(value, 0, self._ends - 1)
+
+    _ends = property(lambda self: np.array(self.counts, np.int32))
 
 
 @dataclass(frozen=True)
@@ -194,6 +197,11 @@ def step(env: Environment, key: Array, params: Any, state: Any, action: Any) -> 
     fresh, first = env.reset(reset_key, params)
     ended = terminated | truncated
     return where(ended, fresh, state), Step(where(ended, first, observation), observation, reward, terminated, truncated)
+
+
+def verdict(right: Array, scale: float) -> Array:
+    """The reward of an answer, float32: +scale if right, else -scale."""
+    return jnp.where(right, jnp.float32(scale), jnp.float32(-scale))
 
 
 def check_action(env: Environment, action: Any) -> None:

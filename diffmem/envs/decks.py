@@ -40,6 +40,12 @@ def count(remaining: Array) -> Array:
     return remaining.sum(dtype=jnp.int32)
 
 
+def ends(remaining: Array) -> tuple[Array, Array]:
+    """Flags of a game that is over with its last card: terminated, and never truncated."""
+    terminated = count(remaining) == 0
+    return terminated, jnp.zeros_like(terminated)
+
+
 def describe(remaining) -> str:
     """What is left, in characters: "♠ 12  ♦ 13  ♣ 13  ♥ 13"."""
     return "  ".join(f"{name} {left}" for name, left in zip(NAMES[len(remaining)], remaining, strict=True))
