@@ -1,7 +1,8 @@
-"""Any memory as a Flax module: `diffmem.adapters.linen` and `diffmem.adapters.nnx`, each loaded when it is imported.
+"""Any memory as a Flax module, `diffmem.adapters.linen` and `diffmem.adapters.nnx`, and environments of other libraries in
+and out, `diffmem.adapters.gymnasium` and `diffmem.adapters.gymnax`; each loaded when it is imported.
 
-The parameters are the core's own tree: `variables["params"]` of a Linen module, `module.params` of an NNX module and what
-`memory.init_params` returns go where each other went, and into the same checkpoint, without conversion.
+The modules' parameters are the core's own tree: `variables["params"]` of a Linen module, `module.params` of an NNX module
+and what `memory.init_params` returns go where each other went, and into the same checkpoint, without conversion.
 """
 
 from functools import partial
