@@ -5,13 +5,14 @@ from diffmem.base import ChunkMemory, Memory, Readout, ScanMemory, entry, make, 
 from diffmem.controller import Controlled, FeedForward, Stack, control
 from diffmem.diagonal import DiagonalMemory, DiagonalState
 from diffmem.matrix import MatrixState
-from diffmem.memories import DMN, FFM, GRU, LRU, LSTM, NTM, RMC, DeltaRule, DMNPlus, Hebbian, MemN2N, MemNN
+from diffmem.memories import DMN, DNC, FFM, GRU, LRU, LSTM, NTM, RMC, DeltaRule, DMNPlus, Hebbian, MemN2N, MemNN
 from diffmem.unroll import store, unroll
 
 __version__ = "0.1.0"
 
 __all__ = [
     "DMN",
+    "DNC",
     "FFM",
     "GRU",
     "LRU",

@@ -19,6 +19,14 @@ from diffmem.base import Array, check_choice, check_counts
 NORM_EPSILON = 1e-8
 # Added to the squared norm that a key is divided by: small enough to leave its length at 1, large enough to square in float32.
 UNIT_EPSILON = 1e-12
+# What `cosine` adds: to the squared norms, and to their product.
+EPSILONS = {
+    "smooth": (NORM_EPSILON, 0.0),
+    "doubled": (1e-6, 1e-6),
+    "clamped": (0.0, 0.0),  # a maximum instead
+    "product": (0.0, 1e-8),
+    "coarse": (0.0, 1e-6),
+}
 
 
 def log(weights: Array) -> Array:
@@ -28,35 +36,58 @@ def log(weights: Array) -> Array:
     return jnp.where(weights > smallest, jnp.log(jnp.where(weights > smallest, weights, 1)), jnp.log(smallest))
 
 
-def cosine(keys: Float[Array, "H W"], slots: Float[Array, "N W"], *, epsilon: str = "smooth") -> Float[Array, "H N"]:
+def cosine(
+    keys: Float[Array, "H W"], slots: Float[Array, "N W"], *, mask: Float[Array, "H W"] | None = None, epsilon: str = "smooth"
+) -> Float[Array, "H N"]:
     """Cosine similarity of every key with every slot, safe where either is zero.
 
     epsilon="smooth":   k.m / (sqrt(|k|^2 + 1e-8) sqrt(|m|^2 + 1e-8))     finite gradients everywhere; the default
+    epsilon="doubled":  k.m / (sqrt(|k|^2 + 1e-6) sqrt(|m|^2 + 1e-6) + 1e-6)    as DeepMind's DNC
     epsilon="clamped":  k.m / (max(|k|, 1e-8) max(|m|, 1e-8)), each + 1e-16 first    as common PyTorch ports
     epsilon="product":  k.m / (|k| |m| + 1e-8), no gradient at zero       as common TensorFlow ports
+    epsilon="coarse":   k.m / (|k| |m| + 1e-6), no gradient at zero       as a PyTorch port of the DNC
 
     The choice shows only at slots of about the epsilon's size, such as a memory that starts at 1e-6.
 
-    Source: Graves et al. 2014, equation 6.
+    Args:
+        keys: what to look for.
+        slots: the memory.
+        mask: if given, how much each component counts, 0..1: key and slots are multiplied by it first.
+        epsilon: which of the formulas.
+
+    Raises:
+        ValueError: an unknown epsilon.
+
+    Source: Graves et al. 2014, equation 6; the mask is that of Csordas & Schmidhuber 2019, section 3.1.
     """
+    if epsilon not in EPSILONS:
+        raise ValueError(f"epsilon is {epsilon!r}; legal: {', '.join(map(repr, EPSILONS))}")
     if epsilon == "clamped":
         keys, slots = keys + 1e-16, slots + 1e-16
-    dots = jnp.einsum("hw,nw->hn", keys, slots)
+    if mask is None:
+        squared_slots = jnp.sum(slots * slots, -1)
+    else:
+        squared_slots = jnp.einsum("hw,nw->hn", mask * mask, slots * slots)
+        keys = keys * mask
     squared_keys = jnp.sum(keys * keys, -1)[:, None]
-    squared_slots = jnp.sum(slots * slots, -1)
-    if epsilon == "smooth":
-        return dots * lax.rsqrt(squared_keys + NORM_EPSILON) * lax.rsqrt(squared_slots + NORM_EPSILON)
+    dots = jnp.einsum("hw,nw->hn", keys if mask is None else keys * mask, slots)
     if epsilon == "clamped":
         # The inner maximum keeps sqrt away from 0, where its gradient is infinite.
         norms = [jnp.sqrt(jnp.maximum(squared, 1e-16)) for squared in (squared_keys, squared_slots)]
         return dots / (norms[0] * norms[1])
-    if epsilon == "product":
-        return dots / (jnp.sqrt(squared_keys) * jnp.sqrt(squared_slots) + 1e-8)
-    raise ValueError(f"epsilon is {epsilon!r}; legal: 'smooth', 'clamped', 'product'")
+    inside, outside = EPSILONS[epsilon]
+    if not outside:
+        return dots * lax.rsqrt(squared_keys + inside) * lax.rsqrt(squared_slots + inside)
+    return dots / (jnp.sqrt(squared_keys + inside) * jnp.sqrt(squared_slots + inside) + outside)
 
 
 def content(
-    keys: Float[Array, "H W"], slots: Float[Array, "N W"], strength: Float[Array, "H"], *, epsilon: str = "smooth"
+    keys: Float[Array, "H W"],
+    slots: Float[Array, "N W"],
+    strength: Float[Array, "H"],
+    *,
+    mask: Float[Array, "H W"] | None = None,
+    epsilon: str = "smooth",
 ) -> Float[Array, "H N"]:
     """Looks slots up by content: w_c[n] = softmax_n(strength * cosine(key, slot_n)).
 
@@ -64,6 +95,7 @@ def content(
         keys: what to look for.
         slots: the memory.
         strength: >= 0; 0 gives uniform weights, infinity would select the nearest slot.
+        mask: see `cosine`.
         epsilon: see `cosine`.
 
     Returns:
@@ -71,7 +103,7 @@ def content(
 
     Source: Graves et al. 2014, equation 5.
     """
-    return jax.nn.softmax(strength[:, None] * cosine(keys, slots, epsilon=epsilon), axis=-1)
+    return jax.nn.softmax(strength[:, None] * cosine(keys, slots, mask=mask, epsilon=epsilon), axis=-1)
 
 
 def attention(queries: Float[Array, "R H K"], keys: Float[Array, "N H K"]) -> Float[Array, "H R N"]:

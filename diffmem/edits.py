@@ -22,6 +22,23 @@ def erase_add(
     return slots * (1 - jnp.outer(weights, erase)) + jnp.outer(weights, add)
 
 
+def erase_add_all(
+    slots: Float[Array, "N W"], weights: Float[Array, "H N"], erase: Float[Array, "H W"], add: Float[Array, "H W"]
+) -> Float[Array, "N W"]:
+    """All heads erase, then all add: m_n <- m_n * prod_h (1 - w_h[n] erase_h) + sum_h w_h[n] add_h.
+
+    Args:
+        slots: the memory before.
+        weights: how much each slot takes part in each head's write, 0..1.
+        erase: how much of each component goes, 0..1.
+        add: what comes.
+
+    Source: DeepMind's code of Graves et al. 2016.
+    """
+    kept = jnp.prod(1 - weights[:, :, None] * erase[:, None], axis=0)
+    return slots * kept + weights.T @ add
+
+
 def outer(matrix: Float[Array, "K V"], key: Float[Array, "K"], value: Float[Array, "V"]) -> Float[Array, "K V"]:
     """Associates key with value: A <- A + key value^T, so that key^T A returns |key|^2 value.
 

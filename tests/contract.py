@@ -32,6 +32,9 @@ from tests.programs import (
     zeros,
 )
 
+# Memories whose weights sum to less than one where there is nothing to read, and say so.
+PARTIAL = (diffmem.DNC,)
+
 
 def clear():
     """Forgets what was compiled: to be called before and after the library is patched."""
@@ -197,12 +200,13 @@ def law_gradients_are_numerical(memory):
 
 @law
 def law_weights_are_distributions(memory):
-    """Readout.weights, where there are any, are not negative and sum to one over the slots."""
+    """Readout.weights, where there are any, are not negative and sum to one over the slots, or to at most one."""
     p = programs(memory)
+    least = 0 if isinstance(memory, PARTIAL) else 1
     for run in p.unroll.values():
         for weights in jax.tree.leaves(run(*arguments(p, starts=EVERY_MASK, seed=7)).readout.weights):
             assert (np.asarray(weights) >= 0).all()
-            np.testing.assert_allclose(np.sum(weights, -1), 1, atol=1e-5)
+            np.testing.assert_allclose(np.clip(np.sum(weights, -1), least, 1), np.sum(weights, -1), atol=1e-5)
 
 
 def splits(memory, cuts, options):

@@ -6,7 +6,7 @@ import jax
 import pytest
 
 import diffmem
-from diffmem import DMN, FFM, GRU, LSTM, NTM, RMC, Controlled, DMNPlus, FeedForward, Hebbian, MemN2N, Stack
+from diffmem import DMN, DNC, FFM, GRU, LSTM, NTM, RMC, Controlled, DMNPlus, FeedForward, Hebbian, MemN2N, Stack
 from tests import contract
 from tests.programs import HISTORIES, REGISTERED, TIME, methods
 from tests.test_oracles import ORACLES
@@ -33,6 +33,8 @@ VARIANTS = {
     "feedforward+hebbian": Controlled(FeedForward(5 + 14, 11), Hebbian(11, key_size=3, value_size=7, heads=2)),
     "memn2n-layerwise": MemN2N(5, slots=8, width=3, hops=2, tying="layerwise", encoding="bag", mask=True, relu=1),
     "dmn-shared": DMN(5, slots=8, passes=2, gate="softmax", shared_gru=True),
+    "dnc-mds": DNC(5, slots=11, width=3, read_heads=2, write_heads=2, masked=True, deallocate=True, sharpen=True),
+    "dnc-linkless": DNC(5, slots=11, width=3, read_heads=2, links=False, activation="tanh", strength="softplus"),
     "dmnplus-soft": DMNPlus(13, slots=8, passes=2, attention="soft", fusion=False, interactions=True, tied_update=True),
     "rmc-attended": RMC(5, slots=8, width=6, heads=2, blocks=2, gate="memory", readout="attended", learned_state=True),
     "stack": Stack((GRU(5, 7), Hebbian(7, key_size=3, value_size=2))),

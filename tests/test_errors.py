@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import pytest
 
 import diffmem
-from diffmem import GRU, LSTM, NTM, RMC, Controlled, FeedForward, Hebbian, Stack, control, make, store, unroll
+from diffmem import DNC, GRU, LSTM, NTM, RMC, Controlled, FeedForward, Hebbian, Stack, control, make, store, unroll
 from diffmem.base import register
 from diffmem.models import SequenceModel
 
@@ -123,6 +123,17 @@ def ntm(**options):
             lambda: Stack((GRU(5, 7), GRU(7, 4), GRU(5, 3))),
             r"Stack\.memories\[1\] puts out 4 numbers, but Stack\.memories\[2\]\.input_size is 5",
         ),
+        (lambda: LSTM(5, clip=0.0), r"LSTM\.clip is 0\.0; it must be positive, or None"),
+        (lambda: DNC(5, slots=8, read_heads=9), r"DNC\.read_heads is 9, more than the 8 slots; legal: 1\.\.8"),
+        (lambda: DNC(5, slots=8, write_heads=9), r"DNC\.write_heads is 9, more than the 8 slots"),
+        (lambda: DNC(5, epsilon="clamped"), r"DNC\.epsilon is 'clamped'; legal: 'smooth', 'doubled', 'coarse'"),
+        (lambda: DNC(5, strength="plus"), r"DNC\.strength is 'plus'; legal: 'oneplus', 'softplus'"),
+        (lambda: DNC(5, links=False, sharpen=True), r"DNC\.sharpen is True.*DNC\.links is False"),
+        (
+            lambda: DNC(5, slots=2**20),
+            r"DNC\.slots is 1048576: one sequence's links \[1, 1048576, 1048576\] take 4,096 GiB.*this machine has \d+ GiB"
+            r".*links=False.*SDNC",
+        ),
         (lambda: control(ntm(), 9, controller="rnn"), r"controller is 'rnn'; legal: 'lstm', 'gru', 'feedforward'"),
         (lambda: control(ntm(), 9, depth=0), r"depth is 0; it must be an integer >= 1"),
     ],
@@ -136,6 +147,8 @@ def test_the_smallest_legal_settings_are_legal():
     """The limits that the messages name can be reached."""
     assert ntm(shift_range=5)._taps == ntm().slots
     assert ntm(slots=1, width=1, shift_range=0, input_size=1)
+    assert DNC(1, slots=1, width=1, read_heads=1)
+    assert DNC(5, slots=2**20, links=False)
     assert control(ntm(), 1).input_size == 1
     assert Controlled(LSTM(4, 5), ntm()).input_size == 1
 

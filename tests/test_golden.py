@@ -7,16 +7,16 @@ import sys
 import numpy as np
 import pytest
 
-from tests.golden import FOLDERS, compare, default_root
+from tests.golden import FOLDERS, compare, default_root, types
 from tests.oracles import ntm as oracle
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "strict_types")
 FILES = [path for folder in FOLDERS for path in sorted(default_root().glob(f"{folder}/*.npz"))]
+CASES = [pytest.param(path, dtype, id=f"{path.stem}-{dtype}") for path in FILES for dtype in types(path)]
 
 
 @pytest.mark.skipif(not FILES, reason=f"no golden files under {default_root()}: they come with the project, not the checkout")
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(("path", "dtype"), CASES)
 def test_parity(path, dtype):
     rows = list(compare(path, dtype))
     assert rows

@@ -17,7 +17,7 @@ import pytest
 from jax import lax
 
 import diffmem
-from diffmem import addressing, edits, fused
+from diffmem import addressing, allocation, edits, fused
 from diffmem.controller import Controlled, ControlledState
 from diffmem.memories.ntm import NTM
 from diffmem.memories.rmc import RMC
@@ -30,6 +30,7 @@ UNROLL = sys.modules["diffmem.unroll"]  # the package's attribute of this name i
 
 LEAKY, HEBBIAN = Leaky(), diffmem.Hebbian(4, key_size=2, value_size=2, heads=3)
 CONTENT = NTM(4, slots=5, width=3, addressing="content", read_heads=2, initial_memory="random")
+DNC = diffmem.DNC(4, slots=5, width=3, read_heads=2)
 LOCATED = NTM(4, slots=5, width=3, read_heads=2)
 RELATIONAL = RMC(4, slots=3, width=6, heads=2, key_size=2, blocks=2)
 
@@ -189,6 +190,19 @@ MUTANTS = {
         replaced(diffmem.Hebbian, "combine", lambda combine: lambda self, params, a, b: combine(self, params, b, a)),
         law("scan_algebra", HEBBIAN),
     ),
+    "links followed the other way": (
+        replaced(allocation, "follow", lambda follow: lambda *arguments: follow(*arguments)[::-1]),
+        oracle(DNC),
+    ),
+    "links to what is being written": (
+        replaced(allocation, "link", lambda link: lambda links, w, p: link(links, w, allocation.precede(p, w))),
+        oracle(DNC),
+    ),
+    "allocates the most used": (
+        replaced(allocation, "allocation", lambda allocate: lambda usage, **options: allocate(1 - usage, **options)),
+        oracle(DNC),
+    ),
+    "usage of the step before is freed too late": (replaced(diffmem.DNC, "step", forgets("usage")), oracle(DNC)),
     "gradient cut": (replaced(UNROLL, "_chunked_scan", cut), law("unroll_is_loop")),
     "reset by multiplication": (
         replaced(UNROLL, "where", lambda _: multiply),

@@ -11,7 +11,7 @@ import pytest
 
 import diffmem
 from diffmem.base import Readout
-from tests.oracles import append, delta_rule, dmn, ffm, hebbian, lru, memn2n, memnn, ntm, recurrent, rmc
+from tests.oracles import append, delta_rule, dmn, dnc, ffm, hebbian, lru, memn2n, memnn, ntm, recurrent, rmc
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "strict_types")
 
@@ -21,6 +21,7 @@ ORACLES = {
     "dmn": SimpleNamespace(unroll=dmn.dmn_unroll),
     "dmnplus": SimpleNamespace(unroll=dmn.dmnplus_unroll),
     "ffm": ffm,
+    "dnc": dnc,
     "gru": SimpleNamespace(unroll=recurrent.gru_unroll),
     "hebbian": hebbian,
     "lru": lru,
@@ -98,7 +99,7 @@ def compare(unroll, memory, variants, config=None, runs=RUNS[:1]):
 @pytest.mark.parametrize("name", [name for name in ORACLES if name != "ntm"])
 @pytest.mark.parametrize("learned", [False, True])
 def test_small(name, learned):
-    if learned and name in ("delta_rule", "hebbian", *APPENDING):
+    if learned and name in ("delta_rule", "dnc", "hebbian", *APPENDING):
         pytest.skip("nothing initial to learn")
     options = {"learned_state": True} if learned else {}
     memory = diffmem.make(name, **diffmem.entry(name).small, **options)
@@ -243,6 +244,24 @@ def test_rmc_gates_hold_the_memory():
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
 
 
+DNCS = [
+    dict(write_heads=3, epsilon="doubled", strength="softplus", stop_usage=True),
+    dict(read_heads=1, write_heads=2, masked=True, deallocate=True, sharpen=True, activation="tanh"),
+    dict(read_heads=3, links=False, masked=True, epsilon="doubled"),
+]
+
+
+@pytest.mark.parametrize("option", DNCS, ids=name_of)
+def test_dnc(option):
+    memory = diffmem.DNC(**{**diffmem.entry("dnc").small, **option})
+    compare(dnc.unroll, memory, [random_params(memory, np.random.default_rng(2), scale) for scale in (0.5, 3.0)])
+
+
+def test_clipped_lstm():
+    memory = diffmem.LSTM(5, 6, clip=0.3)
+    compare(recurrent.lstm_unroll, memory, [random_params(memory, np.random.default_rng(2), 1.0)])
+
+
 def controlled(config, params, state, xs, starts):
     """An LSTM in front of an NTM: h_t = lstm([x_t, r_{t-1}]), r_t = ntm(h_t), value = [h_t, r_t]."""
     states, values, weights = [], [], []
@@ -306,5 +325,5 @@ def test_ntm_verbs(order):
 
 def test_an_oracle_is_not_the_library():
     """The oracles are NumPy only: they cannot agree because they call the same code."""
-    for module in (append, delta_rule, dmn, ffm, hebbian, lru, memn2n, memnn, ntm, recurrent, rmc):
+    for module in (append, delta_rule, dmn, dnc, ffm, hebbian, lru, memn2n, memnn, ntm, recurrent, rmc):
         assert not {"jax", "jnp", "diffmem"} & set(vars(module))

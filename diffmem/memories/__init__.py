@@ -3,6 +3,7 @@
 from diffmem.memories.delta_rule import DeltaRule
 from diffmem.memories.dmn import DMN
 from diffmem.memories.dmnplus import DMNPlus
+from diffmem.memories.dnc import DNC, DNCState
 from diffmem.memories.ffm import FFM
 from diffmem.memories.hebbian import Hebbian
 from diffmem.memories.lru import LRU
@@ -14,6 +15,7 @@ from diffmem.memories.rmc import RMC, RMCState
 
 __all__ = [
     "DMN",
+    "DNC",
     "FFM",
     "GRU",
     "LRU",
@@ -21,6 +23,7 @@ __all__ = [
     "NTM",
     "RMC",
     "DMNPlus",
+    "DNCState",
     "DeltaRule",
     "GRUState",
     "Hebbian",

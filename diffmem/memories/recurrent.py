@@ -82,6 +82,7 @@ class LSTM(_Recurrent):
         learned_state: whether the initial c and h are parameters; zero otherwise.
         forget_bias: initial bias of the forget gate. 1 helps a layer that has to remember by itself. 0 suits a controller,
             whose memory is elsewhere: NTMs that learned to copy generalised to longer sequences with it.
+        clip: if not None, c and h are clipped to +-clip after every step, as the DNC's controller does.
 
     `read` ignores its query and returns h; `Readout.weights` is None.
 
@@ -100,13 +101,23 @@ class LSTM(_Recurrent):
     """
 
     forget_bias: float = 0.0
+    clip: float | None = None
 
     State: ClassVar[Any] = LSTMState
     Cell: ClassVar[Any] = nn.OptimizedLSTMCell
 
+    def __post_init__(self):
+        super().__post_init__()
+        if self.clip is not None and not self.clip > 0:
+            raise ValueError(f"LSTM.clip is {self.clip!r}; it must be positive, or None")
+
     def init_params(self, key: Array) -> Params:
         params = super().init_params(key)
         return {**params, "hf": {**params["hf"], "bias": params["hf"]["bias"] + self.forget_bias}}
+
+    def write(self, params: Params, state, x: Array):
+        state = super().write(params, state, x)
+        return state if self.clip is None else LSTMState(*(jnp.clip(part, -self.clip, self.clip) for part in state))
 
 
 class GRUState(NamedTuple):

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.golden import CONVERTERS, FOLDERS, compare, default_root
+from tests.golden import CONVERTERS, FOLDERS, compare, default_root, types
 
 
 def main() -> int:
@@ -20,6 +20,9 @@ def main() -> int:
     for path in files:
         for dtype in ("float64", "float32") if options.dtype == "both" else (options.dtype,):
             try:
+                if dtype not in types(path):
+                    print(f"{Path(path).name:28s} {dtype}  not compared: a sort decides by differences of 1e-12")
+                    continue
                 rows = list(compare(path, dtype))
             except (ValueError, OSError, KeyError) as error:
                 print(f"{path}  {dtype}  FAILED  {type(error).__name__}: {error}")

@@ -54,6 +54,8 @@ def lstm_step(config, params, state, x):
     o = sigmoid(linear(params["io"], x) + linear(params["ho"], h))
     cell = f * c + i * g
     hidden = o * np.tanh(cell)
+    if config.get("clip") is not None:
+        cell, hidden = (np.minimum(np.maximum(part, -config["clip"]), config["clip"]) for part in (cell, hidden))
     return {"cell": cell, "hidden": hidden}, hidden.copy()
 
 
