@@ -19,7 +19,7 @@ define install
 @touch $(1)/.installed
 endef
 
-.PHONY: help demo test test-all test-newest check format bench wheel-test lock
+.PHONY: help demo test test-all test-newest check format docs bench wheel-test lock
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -45,6 +45,9 @@ check: .venv/.installed ## lint, format and types only
 format: .venv/.installed ## rewrite the files as the checks want them
 	$(RUN) ruff check --fix-only
 	$(RUN) ruff format
+
+docs: .venv/.installed ## build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --strict
 
 bench: .venv/.installed ## measure speed and memory, next to a plain scan and, where torch is installed, PyTorch
 	$(RUN) experiments.bench

@@ -7,13 +7,13 @@ from pathlib import Path
 
 
 @contextmanager
-def writer(folder: Path):
-    """Yields a function that takes a line of metrics; it does nothing unless DIFFMEM_LOG asks for more.
+def writer(folder: Path | None):
+    """Yields a function that takes a line of metrics; it does nothing unless DIFFMEM_LOG asks for more, or without a folder.
 
     Raises:
         ValueError: DIFFMEM_LOG names something else than tensorboard and wandb.
     """
-    chosen = [name for name in os.environ.get("DIFFMEM_LOG", "").split(",") if name]
+    chosen = [name for name in os.environ.get("DIFFMEM_LOG", "").split(",") if name and folder]
     known: dict[str, Callable] = {"tensorboard": _tensorboard, "wandb": _wandb}
     for name in chosen:
         if name not in known:

@@ -30,9 +30,14 @@ def use_cpu_cores(parts: int) -> int:
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     devices = max(n for n in range(1, cores + 1) if parts % n == 0)
-    if config.jax_platforms in (None, "cpu"):
-        config.update("jax_num_cpu_devices", devices)
+    use_cpu_devices(devices)
     return devices
+
+
+def use_cpu_devices(count: int) -> None:
+    """Splits the CPU into this many JAX devices; other platforms have the devices they have."""
+    if config.jax_platforms in (None, "cpu"):
+        config.update("jax_num_cpu_devices", count)
 
 
 def environment() -> dict[str, Any]:

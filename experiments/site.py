@@ -55,7 +55,7 @@ def index() -> str:
 
 def docstring(thing: Any) -> str:
     """A docstring as Markdown: the first sentence, then the rest as it stands, for its equations keep their lines."""
-    first, _, rest = inspect.getdoc(thing).partition("\n") if inspect.getdoc(thing) else ("", "", "")
+    first, _, rest = (inspect.getdoc(thing) or "").partition("\n")
     example = re.search(r"\n *Example:\n((?: +.*\n?|\n)+?)(?=\S|\Z)", rest)
     body = rest.replace(example[0], "\n") if example else rest
     parts = [first, f"```text\n{body.strip()}\n```" if body.strip() else ""]
@@ -149,7 +149,7 @@ def overview() -> str:
     from experiments.readme import memories
 
     table = re.sub(r"^\| `(\w+)` ", r"| [`\1`](memories/\1.md) ", memories(), flags=re.MULTILINE)
-    return f"# Memories\n\nEvery registered memory. A page has equations, state, cost, differences from the paper, results.\n\n{table}\n"
+    return f"# Memories\n\nA memory's page has equations, state, cost, differences from the paper and results.\n\n{table}\n"
 
 
 def api() -> str:

@@ -3,10 +3,15 @@
 A run is one folder: config.json, metrics.jsonl, checkpoints/ and, at the end, evaluation.json and pictures. Started again,
 an interrupted run continues from its newest checkpoint and ends bit-identical to one that was never interrupted; a finished
 one prints its result again. DIFFMEM_LOG=tensorboard,wandb copies the metrics there.
+
+--mesh data=4,slots=2 lays the batch and the memory's slots over devices; a run may go on on another mesh. --distributed joins
+the processes of several hosts; see docs/guides/devices.md.
 """
 
 import dataclasses
 import json
+import math
+import os
 import sys
 import time
 from pathlib import Path
@@ -17,16 +22,17 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import tyro
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tqdm import tqdm
 
 from diffmem.tasks import sample_lengths
 from experiments import config as configs
+from experiments import mesh as meshes
 from experiments import runs
 from experiments.checkpoint import Checkpoints
 from experiments.config import Config
 from experiments.log import writer
-from experiments.runtime import Diverged, use_compilation_cache, use_cpu_cores
+from experiments.runtime import Diverged, use_compilation_cache, use_cpu_cores, use_cpu_devices
 
 
 class TrainState(NamedTuple):
@@ -47,13 +53,14 @@ def initial_state(config: Config) -> TrainState:
     return TrainState(params, jax.vmap(optimizer.init)(params), keys, jnp.int32(0))
 
 
-def make_update(config: Config):
+def make_update(config: Config, mesh: Mesh | None = None):
     """One update of one seed: parameters, optimiser state, key of this step -> the new ones, loss, gradients."""
     task, model, optimizer = config.task, config.model(), config.optimizer.build(config.steps)
 
     def update(params, optimizer_state, key):
         length_key, sample_key = jax.random.split(key)
         batch = task.sample(sample_key, config.batch, sample_lengths(task, length_key, config.batch))
+        batch = meshes.over_data(batch, mesh)
 
         def loss(params):
             return task.loss(jax.vmap(lambda xs: model(params, xs)[1])(batch.inputs), batch)
@@ -65,47 +72,47 @@ def make_update(config: Config):
     return update
 
 
-def make_chunk(config: Config):
+def make_chunk(config: Config, mesh: Mesh):
     """`steps` updates of all seeds in one compiled call: state, steps -> state, losses [steps, seeds]."""
-    update = jax.vmap(make_update(config))
+    update = jax.vmap(make_update(meshes.with_slots(config, mesh), mesh))
+    everywhere = NamedSharding(mesh, PartitionSpec())
 
     def body(state, _):
         keys = jax.vmap(lambda key: jax.random.fold_in(key, state.step))(state.key)
         params, optimizer, loss, _ = update(state.params, state.optimizer, keys)
         return TrainState(params, optimizer, state.key, state.step + 1), loss
 
-    return jax.jit(lambda state, steps: jax.lax.scan(body, state, None, length=steps), static_argnums=1)
+    def chunk(state, steps):
+        state, losses = jax.lax.scan(body, state, None, length=steps)
+        return state, jax.lax.with_sharding_constraint(losses, everywhere)  # every process logs, or could
+
+    return jax.jit(chunk, static_argnums=1)
 
 
-def spread(state: TrainState) -> TrainState:
-    """Lays the seeds over the devices, as far as they divide evenly."""
-    seeds, devices = state.key.shape[0], jax.devices()
-    count = max(n for n in range(1, len(devices) + 1) if seeds % n == 0)
-    mesh = jax.make_mesh((count,), ("seeds",), axis_types=(AxisType.Auto,), devices=devices[:count])
-    by_seed, everywhere = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (("seeds",), ()))
-    return TrainState(*jax.device_put(state[:3], by_seed), jax.device_put(state.step, everywhere))
-
-
-def train(name: str, config: Config, folder: Path, *, progress: bool = True) -> TrainState:
+def train(name: str, config: Config, folder: Path, *, mesh: str = "", progress: bool = True) -> TrainState:
     """Trains from the newest checkpoint in the folder, or from scratch, to the config's last step.
 
     Raises:
-        ValueError: the folder holds another run.
+        ValueError: the folder holds another run, or a mesh that does not fit.
         Diverged: a loss was not finite; the last good checkpoint is kept.
     """
-    runs.claim(folder, name, config)
-    state, run_chunk = initial_state(config), make_chunk(config)
-    metrics = folder / "metrics.jsonl"
+    laid = meshes.build(mesh, config)
+    writes = meshes.first_process()
+    if writes:
+        runs.claim(folder, name, config)
+    meshes.wait_for_all("claimed")
+    state, run_chunk = meshes.place(initial_state(config), laid), make_chunk(config, laid)
+    metrics = folder / "metrics.jsonl" if writes else Path(os.devnull)
     with Checkpoints(folder / "checkpoints") as checkpoints:
         if restored := checkpoints.restore_newest(state):
             state = restored[1]
             checkpoints.discard_after(restored[0])
-        state = spread(state)
         step = int(state.step)
-        runs.keep_lines_up_to(metrics, step)
-        bar = tqdm(total=config.steps, initial=step, unit="step", disable=not progress, smoothing=0.05)
+        if writes:
+            runs.keep_lines_up_to(metrics, step)
+        bar = tqdm(total=config.steps, initial=step, unit="step", disable=not (progress and writes), smoothing=0.05)
         started = time.perf_counter()
-        with bar, metrics.open("a") as log, writer(folder) as write:
+        with bar, metrics.open("a") as log, writer(folder if writes else None) as write:
             while step < config.steps:
                 before = state
                 state, losses = run_chunk(state, min(config.log_every, config.steps - step))
@@ -142,8 +149,8 @@ def explain(config: Config, state: TrainState, losses: np.ndarray) -> str:
     return f"{message}, with finite gradients and parameters"
 
 
-def parse(arguments: list[str]) -> tuple[str, Config, Path, bool]:
-    """The config's name, the config with the command line's changes, the run's folder, whether to evaluate at the end."""
+def parse(arguments: list[str]) -> tuple[str, Any]:
+    """The config's name, and the options: the config with the command line's changes, and what only this launch is about."""
     name = arguments[0] if arguments and not arguments[0].startswith("-") else None
     if name is None:
         print(f"usage: python -m experiments.train CONFIG [OPTIONS]\n\n{__doc__}")
@@ -161,6 +168,8 @@ def parse(arguments: list[str]) -> tuple[str, Config, Path, bool]:
             ("run", Annotated[generic[tuple(kinds)], tyro.conf.arg(name="")], dataclasses.field(default=default)),
             ("out", Annotated[Path, tyro.conf.arg(help="The run's folder.")], Path("runs") / name),
             ("evaluate", Annotated[bool, tyro.conf.arg(help="Evaluate and draw at the end.")], True),
+            ("mesh", Annotated[str, tyro.conf.arg(help="Devices by axis: data=4,slots=2. None: seeds.")], ""),
+            ("distributed", Annotated[bool, tyro.conf.arg(help="Join the processes of several hosts.")], False),
         ],
     )
     chosen: Any = tyro.cli(
@@ -169,22 +178,33 @@ def parse(arguments: list[str]) -> tuple[str, Config, Path, bool]:
         prog=f"python -m experiments.train {name}",
         description=sys.modules[f"experiments.configs.{name}"].__doc__,
     )
-    return name, chosen.run, chosen.out, chosen.evaluate
+    return name, chosen
 
 
 def main(arguments: list[str]) -> None:
     """Trains, then evaluates and draws."""
-    name, config, folder, evaluate = parse(arguments)
-    use_cpu_cores(config.seeds)
+    name, options = parse(arguments)
+    config, folder = options.run, options.out
+    if options.distributed:
+        meshes.join_hosts()
+    elif options.mesh:
+        use_cpu_devices(math.prod(meshes.read(options.mesh).values()))
+    else:
+        use_cpu_cores(config.seeds)
     use_compilation_cache()
     sampled = isinstance(config, Config)
     if sampled:
-        train(name, config, folder)
+        train(name, config, folder, mesh=options.mesh)
+    elif options.mesh or options.distributed:
+        raise ValueError(f"--mesh and --distributed: {name} is a run on stories, which uses one device")
     else:
         from experiments import stories
 
         stories.train(name, config, folder)
-    if evaluate:
+    if options.distributed:
+        if meshes.first_process():
+            print(f"trained; now, in one process: python -m experiments.evaluate {folder}")
+    elif options.evaluate:
         from experiments import evaluate as evaluation
 
         pictures = ["--pictures", str(folder)] if sampled else []

@@ -29,7 +29,7 @@ TINY += ["--log-every", "5", "--checkpoint-every", "10", "--seeds", "2", "--batc
 @pytest.fixture(scope="module")
 def tiny():
     """A run of a few seconds: LSTM on copies of up to 3 vectors, two seeds."""
-    return train.parse(["lstm_copy", *TINY])[1]
+    return train.parse(["lstm_copy", *TINY])[1].run
 
 
 def same(a, b) -> bool:
@@ -56,8 +56,8 @@ def test_interrupted_run_ends_bit_identical(tiny, uninterrupted, tmp_path, monke
 
     real = train.make_chunk
 
-    def stopping(config):
-        chunk, calls = real(config), []
+    def stopping(*laid):
+        chunk, calls = real(*laid), []
 
         def run(state, steps):
             calls.append(1)

@@ -1,0 +1,143 @@
+"""A run over several devices and over two processes is the run on one device, up to rounding."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+
+import jax
+import numpy as np
+import pytest
+
+import diffmem
+from diffmem.sharding import SlotSharded
+from experiments import mesh
+from experiments.config import load
+
+TINY = ["ntm_copy", "--task.max-length", "3", "--task.lengths", "1", "3", "--memory.slots", "8", "--memory.width", "4"]
+TINY += ["--memory.input-size", "12", "--batch", "8", "--log-every", "1", "--checkpoint-every", "1"]
+TINY += ["--optimizer.learning-rate", "1e-2", "--optimizer.cooldown", "0"]
+ON_EIGHT = """
+    import jax
+    jax.config.update("jax_num_cpu_devices", 8)
+    from pathlib import Path
+    from experiments import train
+
+    name, options = train.parse({arguments!r})
+    folder, save = Path({folder!r}), train.Checkpoints.save
+
+    def interrupted(self, step, state):
+        save(self, step, state)
+        if step == 2:
+            raise KeyboardInterrupt
+
+    train.train(name, options.run, folder / "one", progress=False)
+    train.Checkpoints.save = interrupted
+    try:
+        train.train(name, options.run, folder / "many", mesh="data=4,slots=2", progress=False)
+    except KeyboardInterrupt:
+        train.Checkpoints.save = save
+    state = train.train(name, options.run, folder / "many", mesh="data=8", progress=False)
+    print(len(state.step.sharding.device_set))
+"""
+
+
+def losses(folder):
+    return [json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def environment(**more):
+    return {**os.environ, "JAX_PLATFORMS": "cpu", **more}
+
+
+def test_batch_and_slots_over_eight_devices_and_on_another_mesh(tmp_path):
+    """Two updates on data=4,slots=2, the others on data=8, from the checkpoint of the first."""
+    script = textwrap.dedent(ON_EIGHT).format(arguments=[*TINY, "--steps", "4"], folder=str(tmp_path))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment(XLA_FLAGS=""))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[-1] == "8"
+    assert len(losses(tmp_path / "many")) == 4
+    np.testing.assert_allclose(losses(tmp_path / "many"), losses(tmp_path / "one"), rtol=2e-4)
+
+
+def launch(out, steps, process, port, **more):
+    """One of the two processes of a run."""
+    env = environment(
+        JAX_COORDINATOR_ADDRESS=f"127.0.0.1:{port}", JAX_NUM_PROCESSES="2", JAX_PROCESS_ID=str(process), XLA_FLAGS="", **more
+    )
+    options = ["--steps", str(steps), "--out", str(out), "--distributed", "--mesh", "data=2"]
+    command = [sys.executable, "-m", "experiments.train", *TINY, *options]
+    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def run_both(out, steps):
+    port = free_port()
+    both = [launch(out, steps, i, port) for i in (0, 1)]
+    printed = [one.communicate(timeout=300)[0] for one in both]
+    assert [one.returncode for one in both] == [0, 0], printed
+    return printed
+
+
+def alone(out, steps):
+    command = [sys.executable, "-m", "experiments.train", *TINY, "--steps", str(steps), "--out", str(out), "--no-evaluate"]
+    subprocess.run(command, check=True, capture_output=True, env=environment(XLA_FLAGS=""))
+    return losses(out)
+
+
+def test_two_processes(tmp_path):
+    printed = run_both(tmp_path / "two", 3)
+    assert "experiments.evaluate" in printed[0]
+    np.testing.assert_allclose(losses(tmp_path / "two"), alone(tmp_path / "one", 3), rtol=2e-4)
+
+
+@pytest.mark.slow
+def test_a_killed_process_ends_the_other_and_both_resume(tmp_path):
+    out, port = tmp_path / "two", free_port()
+    both = [launch(out, 400, i, port, JAX_HEARTBEAT_SECONDS="10") for i in (0, 1)]
+    deadline = time.time() + 200
+    while time.time() < deadline and not ((out / "metrics.jsonl").exists() and len(losses(out)) > 3):
+        time.sleep(0.2)
+    both[1].send_signal(signal.SIGKILL)
+    printed = both[0].communicate(timeout=120)[0]
+    assert both[0].returncode != 0
+    assert printed.strip()
+    run_both(out, 400)
+    found = losses(out)
+    assert len(found) == 400
+    np.testing.assert_allclose(found[:6], alone(tmp_path / "one", 400)[:6], rtol=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("data", "legal: axis=devices"), ("rows=2", "seeds, data, slots"), ("data=2,data=2", "legal"), ("data=0", "legal")],
+)
+def test_what_is_no_mesh(text, message):
+    with pytest.raises(ValueError, match=message):
+        mesh.read(text)
+
+
+def test_a_mesh_that_does_not_fit():
+    config = load("ntm_copy")
+    with pytest.raises(ValueError, match="needs 64 devices; there are"):
+        mesh.build("data=64", config)
+    one = jax.make_mesh((1,), ("slots",), axis_types=(jax.sharding.AxisType.Auto,))
+    with pytest.raises(ValueError, match="GRU, which has no slots"):
+        SlotSharded(diffmem.GRU(3, 5), one)
+    with pytest.raises(ValueError, match="axis is 'rows'"):
+        SlotSharded(diffmem.NTM(3), one, axis="rows")
+
+
+def test_some_variables_missing(monkeypatch):
+    monkeypatch.setenv("JAX_COORDINATOR_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(ValueError, match="JAX_NUM_PROCESSES, JAX_PROCESS_ID not set"):
+        mesh.join_hosts()
