@@ -10,6 +10,7 @@ import popgym.envs
 import pytest
 
 from diffmem import envs
+from diffmem.envs import ballet
 
 pytestmark = pytest.mark.usefixtures("strict_types")
 
@@ -21,6 +22,7 @@ ANCHORS = {
     "associative_recall": {"easy": (1.0, -0.5), "medium": (1.0, -0.75), "hard": (1.0, -0.875)},
     "t_maze": {"easy": (1.0, None), "medium": (1.0, None), "hard": (1.0, None)},
     "active_t_maze": {"easy": (1.0, None)},
+    "ballet": {"easy": (1.0, None), "medium": (1.0, None), "hard": (1.0, None)},
     "memory_chain": {"easy": (1.0, 0.0), "hard": (1.0, 0.0)},
     "umbrella": {"easy": (None, 0.0)},
     "position_only_cartpole": {"easy": CARTPOLE, "hard": (1.0, CARTPOLE[1] / 3)},
@@ -378,3 +380,88 @@ def test_umbrella_episode():
             np.testing.assert_allclose(observation[:3], [need, action, 1 - (t + 1) / 3], atol=1e-7)
             assert float(reward) in ({1.0, -1.0} if t < 2 else {1.0 if need == action else -1.0})
             assert [bool(flag) for flag in ended] == [t == 2, False]
+
+
+# --- ballet -----------------------------------------------------------------------------------------------------------
+
+
+def test_dances():
+    """All thirteen differ, stay in their 3 x 3 cells and come back; those that mirror another do."""
+    assert len({tuple(map(tuple, places)) for places in ballet.PLACES}) == len(ballet.DANCES) == 13
+    assert np.abs(ballet.PLACES).max() == 1
+    assert ballet.PLACES.shape == (13, 17, 2)
+    assert not ballet.PLACES[:, -1].any()
+    places = dict(zip(ballet.DANCES, ballet.PLACES, strict=True))
+    for name, other, turn in [
+        ("circle_cw", "circle_ccw", [1, -1]),
+        ("plus_cw", "plus_ccw", [1, -1]),
+        ("times_cw", "times_ccw", [1, -1]),
+        ("diagonal_uldr", "diagonal_urdl", [1, -1]),
+        ("chevron_down", "chevron_up", [-1, -1]),
+    ]:
+        np.testing.assert_array_equal(places[name] * turn, places[other])
+    np.testing.assert_array_equal(places["left_and_right"], -places["up_and_down"][:, ::-1])
+
+
+def test_ballet_read_from_what_is_shown():
+    """A reader of offsets alone names each dance, in turn, 16 moves and a pause apart; the oracle goes where it should."""
+    env = envs.make("ballet", dancers=3, delay=5, steps=70)
+    seen, actions, rewards = map(np.asarray, record(env, 3 * 20 + 3, jax.random.key(9)))
+    cells = seen[:, :-14].reshape(len(seen), 8, -1)
+    present = cells[0, :, 0] == 1
+    assert present.sum() == 3
+    assert not cells[:, ~present].any()
+    assert all(len(set(cells[0, present, part].argmax(1))) == 3 for part in (slice(3, 22), slice(22, 37)))
+    offsets = np.rint(8 * cells[..., 1:3]).astype(int)
+    home = ballet.CELLS - ballet.CENTRE
+    found = {}
+    for cell in np.flatnonzero(present):
+        moved = np.flatnonzero((offsets[:60, cell] != home[cell]).any(1))
+        begin = 20 * (moved[0] // 20)
+        moves = offsets[begin : begin + 16, cell] - home[cell]
+        (dance,) = np.flatnonzero((ballet.PLACES[:, 1:] == moves).all((1, 2)))
+        found[cell] = dance
+        assert moved[-1] < begin + 16
+    assert sorted(20 * (np.flatnonzero((offsets[:60, c] != home[c]).any(1))[0] // 20) for c in found) == [0, 20, 40]
+    told = seen[:, -14:].argmax(1)
+    assert not told[:60].any()
+    assert len(set(told[60:])) == 1
+    (right,) = (cell for cell, dance in found.items() if dance + 1 == told[60])
+    assert rewards.tolist() == [0] * 62 + [1]
+    assert set(actions[60:]) == {np.flatnonzero((np.sign(home[right]) == ballet.DIRECTIONS).all(1))[0]}
+
+
+def test_ballet_choice():
+    """Nothing moves before the end of the dances; a wrong dancer ends the episode with 0, walls hold, time cuts off."""
+    env = envs.make("ballet", dancers=2, delay=1, steps=40)
+    params, key = env.init_params(), jax.random.key(0)
+    state = env.reset(key, params)[0]._replace(turn=jnp.array([0, 1, 2, 3, 4, 5, 6, 7]), target=jnp.int32(0))
+    go = lambda state, action: env.advance(key, params, state, jnp.int32(action))  # noqa: E731
+    still = go(state._replace(time=jnp.int32(31)), 0)
+    assert still[0].agent.tolist() == [4, 4]
+    state = state._replace(time=jnp.int32(32))
+    for place, action, reward, ended in [
+        ((2, 4), 0, 0, True),
+        ((2, 2), 7, 1, True),
+        ((6, 4), 4, 0, False),
+        ((0, 0), 7, 0, False),
+    ]:
+        after, _, got, *flags = go(state._replace(agent=jnp.array(place)), action)
+        assert (float(got), *map(bool, flags)) == (reward, ended, False)
+        assert place != (0, 0) or after.agent.tolist() == [0, 0]
+    assert [bool(flag) for flag in go(state._replace(time=jnp.int32(39)), 0)[3:]] == [False, True]
+
+
+def test_ballet_random_return():
+    """Of the dancers that random play meets, every eighth is the right one."""
+    random = play(envs.make("ballet", delay=1, steps=400, dancers=8), 500)[1]
+    assert random.terminated.mean() > 0.9
+    assert abs(random.score[random.terminated].mean() - 1 / 8) < 4 * np.sqrt(1 / 8 * 7 / 8 / 450)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"), [(dict(dancers=9), "room for 8"), (dict(steps=64), "steps is 64; the dances and the way take 65")]
+)
+def test_ballet_bad_sizes(fields, message):
+    with pytest.raises(ValueError, match=message):
+        envs.make("ballet", **fields)

@@ -1,6 +1,7 @@
 """Memory environments for reinforcement learning in pure JAX: everything runs on the device, under `jit` and `vmap`."""
 
 from diffmem.envs.associative_recall import AssociativeRecall
+from diffmem.envs.ballet import Ballet
 from diffmem.envs.bandit import MultiarmedBandit
 from diffmem.envs.base import (
     Box,
@@ -28,6 +29,7 @@ from diffmem.envs.t_maze import TMaze
 __all__ = [
     "AssociativeRecall",
     "Autoencode",
+    "Ballet",
     "Battleship",
     "Box",
     "CartPole",

@@ -22,3 +22,10 @@ def pick(uniform: Array, legal: Array) -> Array:
 def at(values: Array, index: Array) -> Array:
     """values[index] of a vector [n]."""
     return jnp.where(jnp.arange(values.shape[0]) == index, values, 0).sum(dtype=values.dtype)
+
+
+def shuffle(uniforms: Array) -> Array:
+    """A permutation of 0 .. n-1, each as likely as the other, from n uniform numbers: their ranks."""
+    places = jnp.arange(len(uniforms))
+    before = (uniforms < uniforms[:, None]) | ((uniforms == uniforms[:, None]) & (places < places[:, None]))
+    return before.sum(1, dtype=jnp.int32)
