@@ -1,6 +1,25 @@
 """Models: memories with encoders and heads."""
 
+from diffmem.models.actor_critic import ActorCritic, Decision, FlatEncoder, GridEncoder
+from diffmem.models.distributions import Categorical, Gaussian, MultiCategorical, distribution
 from diffmem.models.question import Answer, Bags, QuestionAnswering, Sentences, Stream, Words, bags
 from diffmem.models.sequence import SequenceModel
 
-__all__ = ["Answer", "Bags", "QuestionAnswering", "Sentences", "SequenceModel", "Stream", "Words", "bags"]
+__all__ = [
+    "ActorCritic",
+    "Answer",
+    "Bags",
+    "Categorical",
+    "Decision",
+    "FlatEncoder",
+    "Gaussian",
+    "GridEncoder",
+    "MultiCategorical",
+    "QuestionAnswering",
+    "Sentences",
+    "SequenceModel",
+    "Stream",
+    "Words",
+    "bags",
+    "distribution",
+]
