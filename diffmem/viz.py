@@ -33,7 +33,12 @@ def trace(memory: Memory, params: Params, xs: Array) -> tuple[Any, Readout]:
 
 
 def learning_curve(
-    steps: Sequence[float], losses: Mapping[str, Any], *, xlabel: str = "sequences", ylabel: str = "bits per sequence"
+    steps: Sequence[float],
+    losses: Mapping[str, Any],
+    *,
+    xlabel: str = "sequences",
+    ylabel: str = "bits per sequence",
+    least: float | None = 0,
 ):
     """Cost against training, one thin line per seed and a thick median per series.
 
@@ -42,6 +47,7 @@ def learning_curve(
         losses: label -> [points] or [points, seeds].
         xlabel: of the horizontal axis.
         ylabel: of the vertical axis.
+        least: where the vertical axis begins; None: below the lowest value.
 
     Returns:
         A matplotlib figure.
@@ -51,7 +57,7 @@ def learning_curve(
         values = np.asarray(values).reshape(len(steps), -1)
         axes.plot(steps, values, color=colour, linewidth=0.6, alpha=0.35)
         axes.plot(steps, np.median(values, 1), color=colour, linewidth=2, label=f"{label} (median of {values.shape[1]})")
-    axes.set(xlabel=xlabel, ylabel=ylabel, ylim=(0, None), xlim=(0, None))
+    axes.set(xlabel=xlabel, ylabel=ylabel, ylim=(least, None), xlim=(0, None))
     axes.legend(frameon=False)
     return figure
 
