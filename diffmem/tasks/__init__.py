@@ -12,13 +12,18 @@ from diffmem.tasks.base import (
     wrong_bits_per_sequence,
 )
 from diffmem.tasks.ngrams import NGrams
+from diffmem.tasks.programs import Memorisation, Programs
+from diffmem.tasks.relational import NthFarthest
 
 TASKS = {
     "copy": Copy,
     "repeat_copy": RepeatCopy,
     "associative_recall": AssociativeRecall,
     "ngrams": NGrams,
+    "memorisation": Memorisation,
+    "nth_farthest": NthFarthest,
     "priority_sort": PrioritySort,
+    "programs": Programs,
 }
 
 __all__ = [
@@ -27,8 +32,11 @@ __all__ = [
     "Batch",
     "BitTask",
     "Copy",
+    "Memorisation",
     "NGrams",
+    "NthFarthest",
     "PrioritySort",
+    "Programs",
     "RepeatCopy",
     "SymbolTask",
     "Task",

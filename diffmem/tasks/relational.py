@@ -1,0 +1,73 @@
+"""Relational reasoning over time: the nth farthest vector.
+
+In the drawing time runs rightwards and `x` marks the step whose cost counts.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from diffmem.tasks.base import Batch, SymbolTask, channels, check_at_least, settle_range
+
+
+@dataclass(frozen=True)
+class NthFarthest(SymbolTask):
+    """Which of the vectors is the nth farthest from vector m? Vectors, labels and question are new in every sequence.
+
+        length 3, max_length 3: the 2nd farthest from vector "0"
+
+                                    t   0   1   2
+        inputs    vector                v   u   w         3 points in vector_size dimensions
+                  label, one-hot        2   0   1
+                  m, one-hot            0   0   0         the reference is u
+                  n, one-hot            1   1   1         0 would be the farthest, 2 is the reference itself
+        targets                         .   .   2         if |w - u| > |v - u| > 0
+        mask                            .   .   x
+
+    The question is part of every input. The reference is known once the last vector has come, so that distances have to be
+    taken between vectors in memory, and sorted.
+
+    Args:
+        max_length: number of vectors the padded sequence has room for, and of labels; T = max_length.
+        vector_size: numbers in a vector, uniform in -1..1.
+        lengths: fewest and most vectors in training; None: always max_length.
+
+    Example:
+        >>> batch = NthFarthest().sample(jax.random.key(0), 32, length=8)
+        >>> batch.inputs.shape, batch.targets.shape, batch.mask[0].tolist()
+        ((32, 8, 40), (32, 8), [False, False, False, False, False, False, False, True])
+
+    Source: Santoro et al. 2018, section 4.1: 8 vectors of 16 numbers, and of 32.
+
+    Differences from the paper:
+        - none known. The example in the authors' library asks for something else: its target is the rank of the distance of
+          the vector with label n, and its distances are sorted from the nearest.
+    """
+
+    max_length: int = 8
+    vector_size: int = 16
+    lengths: tuple[int, int] | None = None
+
+    def __post_init__(self):
+        check_at_least(self, max_length=2, vector_size=1)
+        settle_range(self, "lengths", *self.legal_lengths, default=(self.max_length, self.max_length))
+
+    input_size = property(lambda self: self.vector_size + 3 * self.max_length)
+    output_size = property(lambda self: self.max_length)
+    steps = property(lambda self: self.max_length)
+    legal_lengths = property(lambda self: (2, self.max_length))
+
+    def example(self, key: Array, length: Array) -> Batch:
+        vector_key, label_key, reference_key, rank_key = jax.random.split(key, 4)
+        t = jnp.arange(self.max_length)
+        vectors = jax.random.uniform(vector_key, (self.max_length, self.vector_size), jnp.float32, -1.0, 1.0)
+        labels = jax.random.permutation(label_key, self.max_length)
+        reference, rank = (jax.random.randint(one, (), 0, length) for one in (reference_key, rank_key))
+        distances = jnp.sum((vectors - vectors[reference]) ** 2, -1)
+        answer = labels[jnp.argsort(jnp.where(t < length, -distances, 1.0))[rank]]  # those beyond the length come last
+        question = jax.nn.one_hot(jnp.stack([labels[reference], rank]), self.max_length).reshape(1, -1)
+        shown = channels(vectors, jax.nn.one_hot(labels, self.max_length), jnp.repeat(question, self.max_length, 0))
+        mask = t == length - 1
+        return Batch(jnp.where(t[:, None] < length, shown, 0.0), jnp.where(mask, answer, 0).astype(jnp.int32), mask)
