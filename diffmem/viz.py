@@ -199,6 +199,47 @@ def story_attention(
     return figure
 
 
+def slot_attention(weights: Array | np.ndarray, labels: Sequence[str] = ()):
+    """What every slot attends to at every step: a panel for each step and head, with time running rightwards.
+
+    Args:
+        weights: [T, H, N, M], the weights of T steps of an RMC: slot n in row n of a panel, what it attends to in the
+            columns, slots first and then the rows of the input, behind a line. Shades go from 0 to 1.
+        labels: of the steps, T of them; their numbers if there are none.
+
+    Returns:
+        A matplotlib figure: H rows of T panels.
+
+    Raises:
+        ValueError: weights of another shape, or another number of labels.
+    """
+    values = np.asarray(weights)
+    if values.ndim != 4 or values.shape[3] <= values.shape[2]:
+        raise ValueError(
+            f"weights is {list(values.shape)}; it must be [T, H, N, M] with M > N: slots attend to slots and input"
+        )
+    steps, heads, slots, rows = values.shape
+    if labels and len(labels) != steps:
+        raise ValueError(f"labels are {len(labels)}; legal: {steps}, one for each step")
+    figure, grid = _figure(0.5 + 0.9 * steps, 0.7 + 0.9 * heads, rows=heads, columns=steps)
+    for head, step in np.ndindex(heads, steps):
+        axes: Any = grid[head, step]
+        axes.imshow(values[step, head], aspect="auto", cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+        axes.axvline(slots - 0.5, color=COLOURS[1], linewidth=0.8)
+        bottom = head == heads - 1
+        axes.set_xticks(
+            [(slots - 1) / 2, (slots + rows - 1) / 2] if bottom else [], ["slots", "in"] if bottom else [], fontsize=7
+        )
+        axes.set_yticks([])
+        axes.tick_params(length=0)
+        if head == 0:
+            axes.set_title(labels[step] if labels else f"{step}", fontsize=9, parse_math=False)
+        if step == 0:
+            axes.set_ylabel(f"head {head}", fontsize=9)
+    figure.supxlabel("attended to, at each step", fontsize=9)
+    return figure
+
+
 def _used(flags: np.ndarray) -> np.ndarray:
     """The shortest stretch of a ring that holds all flagged places and two more on each side; may run past the end."""
     places = np.flatnonzero(flags)
@@ -211,13 +252,15 @@ def _used(flags: np.ndarray) -> np.ndarray:
     return np.arange(first - 2, first + length + 2) if length + 4 <= len(flags) else np.arange(len(flags))
 
 
-def _figure(width: float, height: float, rows: int = 1, heights: Sequence[float] | None = None):
+def _figure(width: float, height: float, rows: int = 1, heights: Sequence[float] | None = None, columns: int | None = None):
     """A figure that belongs to no window and no global state."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
+    if columns is not None:
+        return figure, figure.subplots(rows, columns, squeeze=False)
     axes = figure.subplots(rows, 1, gridspec_kw={"height_ratios": heights} if heights else None)
     if rows == 1:
         axes.spines[["top", "right"]].set_visible(False)

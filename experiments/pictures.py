@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from diffmem import layers, viz
+from diffmem import RMC, layers, viz
 from diffmem.tasks import BitTask
 from experiments.config import Config
 from experiments.evaluate import length_range, metric_names
@@ -22,6 +22,8 @@ def draw(config: Config, params: Any, result: dict[str, Any], run: Path, folder:
     if hasattr(config.memory, "read_heads") and isinstance(config.task, BitTask):
         best = int(np.argmin([next(iter(seed[metric_names(result)[0]].values())) for seed in result["seeds"]]))
         figures["memory"] = memory_at_work(config, jax.tree.map(lambda a: a[best], params))
+    if isinstance(config.memory, RMC) and config.memory.readout == "flattened":
+        figures["attention"] = attention(config, jax.tree.map(lambda a: a[0], params))
     paths = []
     for name, figure in figures.items():
         paths.append(folder / f"{name}.png")
@@ -65,3 +67,11 @@ def memory_at_work(config: Config, params: Any):
         memory.write_weights[:steps, 0],
         memory.read_weights[:steps, 0],
     )
+
+
+def attention(config: Config, params: Any, steps: int = 16):
+    """What the slots attended to in the first steps of one sequence of the longest trained length."""
+    task = config.task
+    batch = task.sample(jax.random.key(7), 1, task.lengths[1])
+    _, readout = viz.trace(config.model().memory, params["memory"], batch.inputs[0, :steps])
+    return viz.slot_attention(readout.weights)

@@ -82,6 +82,20 @@ def test_the_nth_farthest_is_the_nth_farthest():
         assert target[length - 1] == answer(row, length)
 
 
+def test_asking_at_every_step_asks_about_the_vectors_so_far():
+    task, lengths = replace(FARTHEST, every_step=True), np.resize(np.arange(2, 9), 256)
+    batch = sample(task, lengths)
+    for row, length, target, scored in zip(*batch[:1], lengths, *batch[1:], strict=True):
+        first = max(np.flatnonzero((row[:, 16:24] == row[0, 24:32]).all(-1))[0], row[0, 32:].argmax())
+        assert np.flatnonzero(scored).tolist() == list(range(first, length))
+        for t in range(first, length):
+            assert target[t] == answer(row, t + 1)
+    logits = 50.0 * np.eye(8, dtype=np.float32)[batch.targets]
+    logits[np.arange(256), lengths - 1] *= -1
+    assert task.metrics(logits, batch)["error_percent"] == 100
+    assert task.loss(logits, batch) < 49
+
+
 def test_farthest_is_uniform_in_everything():
     batches = [FARTHEST.sample(jax.random.key(seed), 256, 8) for seed in range(16)]
     inputs, targets, _ = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))

@@ -87,3 +87,18 @@ def test_story_attention_without_extras_and_with_wrong_ones():
         viz.story_attention([], "a?", "b", np.zeros((1, 0)))
     with pytest.raises(ValueError, match=r"facts is \[2\]; legal: 0 to 1"):
         viz.story_attention(sentences, "a?", "b", np.zeros((1, 2)), (2,))
+
+
+def test_slot_attention_shows_every_step_and_head():
+    weights = np.random.default_rng(0).dirichlet(np.ones(4), size=(5, 2, 3))  # 5 steps, 2 heads, 3 slots and an input
+    axes = viz.slot_attention(weights, labels=[*"abc", "$d", "e$"]).axes
+    for panel, (head, step) in zip(axes, np.ndindex(2, 5), strict=True):
+        np.testing.assert_array_equal(panel.images[0].get_array(), weights[step, head])
+        assert panel.images[0].get_clim() == (0, 1)
+    assert [panel.get_title() for panel in axes] == [*"abc", "$d", "e$", *[""] * 5]
+    assert [panel.get_ylabel() for panel in axes[::5]] == ["head 0", "head 1"]
+    assert [label.get_text() for label in axes[-1].get_xticklabels()] == ["slots", "in"]
+    with pytest.raises(ValueError, match=r"weights is \[5, 2, 3, 3\]; it must be \[T, H, N, M\] with M > N"):
+        viz.slot_attention(weights[..., :3])
+    with pytest.raises(ValueError, match="labels are 1; legal: 5"):
+        viz.slot_attention(weights, labels=["a"])

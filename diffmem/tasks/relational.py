@@ -33,6 +33,8 @@ class NthFarthest(SymbolTask):
         max_length: number of vectors the padded sequence has room for, and of labels; T = max_length.
         vector_size: numbers in a vector, uniform in -1..1.
         lengths: fewest and most vectors in training; None: always max_length.
+        every_step: also ask after every vector, about those that have come, wherever that has an answer: an easier way to the
+            same task. Metrics count the last step only.
 
     Example:
         >>> batch = NthFarthest().sample(jax.random.key(0), 32, length=8)
@@ -49,6 +51,7 @@ class NthFarthest(SymbolTask):
     max_length: int = 8
     vector_size: int = 16
     lengths: tuple[int, int] | None = None
+    every_step: bool = False
 
     def __post_init__(self):
         check_at_least(self, max_length=2, vector_size=1)
@@ -66,8 +69,15 @@ class NthFarthest(SymbolTask):
         labels = jax.random.permutation(label_key, self.max_length)
         reference, rank = (jax.random.randint(one, (), 0, length) for one in (reference_key, rank_key))
         distances = jnp.sum((vectors - vectors[reference]) ** 2, -1)
-        answer = labels[jnp.argsort(jnp.where(t < length, -distances, 1.0))[rank]]  # those beyond the length come last
+        # Row t: the vectors up to t from the farthest to the nearest, and then those that are still to come.
+        order = jnp.argsort(jnp.where(t <= t[:, None], -distances, 1.0), -1)
         question = jax.nn.one_hot(jnp.stack([labels[reference], rank]), self.max_length).reshape(1, -1)
         shown = channels(vectors, jax.nn.one_hot(labels, self.max_length), jnp.repeat(question, self.max_length, 0))
-        mask = t == length - 1
-        return Batch(jnp.where(t[:, None] < length, shown, 0.0), jnp.where(mask, answer, 0).astype(jnp.int32), mask)
+        mask = (t < length) & (t >= jnp.maximum(reference, rank)) if self.every_step else t == length - 1
+        targets = jnp.where(mask, labels[order[:, rank]], 0).astype(jnp.int32)
+        return Batch(jnp.where(t[:, None] < length, shown, 0.0), targets, mask)
+
+    def metrics(self, logits: Array, batch: Batch) -> dict[str, Array]:
+        """Those of a `SymbolTask`, at the last scored step of each sequence."""
+        last = jnp.cumsum(batch.mask[:, ::-1], 1)[:, ::-1] == 1
+        return super().metrics(logits, batch._replace(mask=batch.mask & last))
