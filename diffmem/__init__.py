@@ -5,7 +5,23 @@ from diffmem.base import ChunkMemory, Memory, Readout, ScanMemory, entry, make, 
 from diffmem.controller import Controlled, FeedForward, Stack, control
 from diffmem.diagonal import DiagonalMemory, DiagonalState
 from diffmem.matrix import MatrixState
-from diffmem.memories import DMN, DNC, FFM, GRU, LRU, LSTM, NTM, RMC, DeltaRule, DMNPlus, Hebbian, MemN2N, MemNN
+from diffmem.memories import (
+    DMN,
+    DNC,
+    FFM,
+    GRU,
+    LRU,
+    LSTM,
+    NTM,
+    RMC,
+    DeltaRule,
+    DMNPlus,
+    FastWeights,
+    Hebbian,
+    MemN2N,
+    MemNN,
+    Plastic,
+)
 from diffmem.unroll import store, unroll
 
 __version__ = "0.1.0"
@@ -27,12 +43,14 @@ __all__ = [
     "DeltaRule",
     "DiagonalMemory",
     "DiagonalState",
+    "FastWeights",
     "FeedForward",
     "Hebbian",
     "MatrixState",
     "MemN2N",
     "MemNN",
     "Memory",
+    "Plastic",
     "Readout",
     "ScanMemory",
     "Stack",

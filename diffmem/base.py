@@ -197,3 +197,10 @@ def check_choice(config, field: str, legal) -> None:
     value = getattr(config, field)
     if value not in legal:
         raise ValueError(f"{type(config).__name__}.{field} is {value!r}; legal: {', '.join(map(repr, legal))}")
+
+
+def check_heads(config, field: str) -> None:
+    """Raises ValueError unless config.heads divides the field."""
+    size = getattr(config, field)
+    if size % config.heads:
+        raise ValueError(f"{type(config).__name__}.heads is {config.heads}; it must divide {field}, which is {size}")

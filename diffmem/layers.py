@@ -36,6 +36,18 @@ def dense(params: Params, x: Array) -> Array:
     return apply(nn.Dense(params["kernel"].shape[-1], parent=None), params, x)
 
 
+def init_layer_norm(size: int) -> Params:
+    """{"scale": [size], "bias": [size]}: ones and zeros."""
+    return {"scale": jnp.ones(size, DTYPE), "bias": jnp.zeros(size, DTYPE)}
+
+
+def layer_norm(params: Params, x: Array, epsilon: float = 1e-5) -> Array:
+    """(x - mean) / sqrt(variance + epsilon) * scale + bias over the last axis, in x's own type."""
+    # By hand: Flax's layer asks for a promotion with float32, which strict promotion refuses even for float64.
+    centred = x - x.mean(-1, keepdims=True)
+    return centred * jax.lax.rsqrt((centred**2).mean(-1, keepdims=True) + epsilon) * params["scale"] + params["bias"]
+
+
 def init_mlp(key: Array, sizes: tuple[int, ...]) -> Params:
     """Dense layers between these sizes: "hidden_0", "hidden_1", .. and "output"."""
     names = [*(f"hidden_{i}" for i in range(len(sizes) - 2)), "output"]

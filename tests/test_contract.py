@@ -6,7 +6,23 @@ import jax
 import pytest
 
 import diffmem
-from diffmem import DMN, DNC, FFM, GRU, LSTM, NTM, RMC, Controlled, DMNPlus, FeedForward, Hebbian, MemN2N, Stack
+from diffmem import (
+    DMN,
+    DNC,
+    FFM,
+    GRU,
+    LSTM,
+    NTM,
+    RMC,
+    Controlled,
+    DMNPlus,
+    FastWeights,
+    FeedForward,
+    Hebbian,
+    MemN2N,
+    Plastic,
+    Stack,
+)
 from tests import contract
 from tests.programs import HISTORIES, REGISTERED, TIME, methods
 from tests.test_oracles import ORACLES
@@ -37,6 +53,8 @@ VARIANTS = {
     "dnc-linkless": DNC(5, slots=11, width=3, read_heads=2, links=False, activation="tanh", strength="softplus"),
     "dmnplus-soft": DMNPlus(13, slots=8, passes=2, attention="soft", fusion=False, interactions=True, tied_update=True),
     "rmc-attended": RMC(5, slots=8, width=6, heads=2, blocks=2, gate="memory", readout="attended", learned_state=True),
+    "fast_weights-preliminary": FastWeights(5, hidden_size=6, key="preliminary", chunk=3),
+    "plastic-retroactive": Plastic(5, hidden_size=6, rule="retroactive"),
     "stack": Stack((GRU(5, 7), Hebbian(7, key_size=3, value_size=2))),
 }
 # Laws that say nothing about a memory without these methods.

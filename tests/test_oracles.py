@@ -11,7 +11,7 @@ import pytest
 
 import diffmem
 from diffmem.base import Readout
-from tests.oracles import append, delta_rule, dmn, dnc, ffm, hebbian, lru, memn2n, memnn, ntm, recurrent, rmc
+from tests.oracles import append, delta_rule, dmn, dnc, ffm, hebbian, lru, memn2n, memnn, ntm, plastic, recurrent, rmc
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "strict_types")
 
@@ -22,6 +22,7 @@ ORACLES = {
     "dmnplus": SimpleNamespace(unroll=dmn.dmnplus_unroll),
     "ffm": ffm,
     "dnc": dnc,
+    "fast_weights": SimpleNamespace(unroll=plastic.fast_unroll),
     "gru": SimpleNamespace(unroll=recurrent.gru_unroll),
     "hebbian": hebbian,
     "lru": lru,
@@ -29,6 +30,7 @@ ORACLES = {
     "memn2n": memn2n,
     "memnn": memnn,
     "ntm": ntm,
+    "plastic": SimpleNamespace(unroll=plastic.plastic_unroll),
     "rmc": rmc,
 }
 TIME = 7
@@ -99,7 +101,7 @@ def compare(unroll, memory, variants, config=None, runs=RUNS[:1]):
 @pytest.mark.parametrize("name", [name for name in ORACLES if name != "ntm"])
 @pytest.mark.parametrize("learned", [False, True])
 def test_small(name, learned):
-    if learned and name in ("delta_rule", "dnc", "hebbian", *APPENDING):
+    if learned and not hasattr(diffmem.entry(name).cls, "learned_state"):
         pytest.skip("nothing initial to learn")
     options = {"learned_state": True} if learned else {}
     memory = diffmem.make(name, **diffmem.entry(name).small, **options)
@@ -153,6 +155,21 @@ def test_appending(name, option):
     memory = diffmem.make(name, **{**diffmem.entry(name).small, **option})
     rng = np.random.default_rng(5)
     compare(ORACLES[name].unroll, memory, [random_params(memory, rng, scale) for scale in (0.3, 1.0)], runs=RUNS)
+
+
+PLASTIC = [
+    ("fast_weights", dict(key="preliminary", inner_steps=1, heads=1, decay=1.0)),
+    ("fast_weights", dict(epsilon=0.1, decay=0.0, heads=4, learning_rate=2.0)),
+    *(("plastic", dict(rule=rule)) for rule in ("oja", "modulated", "retroactive")),
+    ("plastic", dict(rule="retroactive", heads=1)),
+]
+
+
+@pytest.mark.parametrize(("name", "option"), PLASTIC, ids=str)
+def test_plastic(name, option):
+    memory = diffmem.make(name, **{**diffmem.entry(name).small, **option})
+    rng = np.random.default_rng(6)
+    compare(ORACLES[name].unroll, memory, [random_params(memory, rng, scale) for scale in (0.5, 1.0, 2.0)])
 
 
 def extreme(memory, rng, scale, gamma):
@@ -325,5 +342,5 @@ def test_ntm_verbs(order):
 
 def test_an_oracle_is_not_the_library():
     """The oracles are NumPy only: they cannot agree because they call the same code."""
-    for module in (append, delta_rule, dmn, dnc, ffm, hebbian, lru, memn2n, memnn, ntm, recurrent, rmc):
+    for module in (append, delta_rule, dmn, dnc, ffm, hebbian, lru, memn2n, memnn, ntm, plastic, recurrent, rmc):
         assert not {"jax", "jnp", "diffmem"} & set(vars(module))

@@ -4,12 +4,14 @@ from diffmem.memories.delta_rule import DeltaRule
 from diffmem.memories.dmn import DMN
 from diffmem.memories.dmnplus import DMNPlus
 from diffmem.memories.dnc import DNC, DNCState
+from diffmem.memories.fast_weights import FastWeights
 from diffmem.memories.ffm import FFM
 from diffmem.memories.hebbian import Hebbian
 from diffmem.memories.lru import LRU
 from diffmem.memories.memn2n import MemN2N
 from diffmem.memories.memnn import MemNN
 from diffmem.memories.ntm import NTM, NTMState
+from diffmem.memories.plastic import Plastic
 from diffmem.memories.recurrent import GRU, LSTM, GRUState, LSTMState
 from diffmem.memories.rmc import RMC, RMCState
 
@@ -25,11 +27,13 @@ __all__ = [
     "DMNPlus",
     "DNCState",
     "DeltaRule",
+    "FastWeights",
     "GRUState",
     "Hebbian",
     "LSTMState",
     "MemN2N",
     "MemNN",
     "NTMState",
+    "Plastic",
     "RMCState",
 ]

@@ -12,8 +12,11 @@ from diffmem.tasks.base import (
     wrong_bits_per_sequence,
 )
 from diffmem.tasks.ngrams import NGrams
+from diffmem.tasks.patterns import ImageCompletion, PatternCompletion
 from diffmem.tasks.programs import Memorisation, Programs
 from diffmem.tasks.relational import NthFarthest
+from diffmem.tasks.retrieval import AssociativeRetrieval
+from diffmem.tasks.text import CharacterModel, WordModel
 
 TASKS = {
     "copy": Copy,
@@ -29,17 +32,22 @@ TASKS = {
 __all__ = [
     "TASKS",
     "AssociativeRecall",
+    "AssociativeRetrieval",
     "Batch",
     "BitTask",
+    "CharacterModel",
     "Copy",
+    "ImageCompletion",
     "Memorisation",
     "NGrams",
     "NthFarthest",
+    "PatternCompletion",
     "PrioritySort",
     "Programs",
     "RepeatCopy",
     "SymbolTask",
     "Task",
+    "WordModel",
     "bits_per_sequence",
     "cross_entropy",
     "sample_lengths",

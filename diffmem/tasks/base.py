@@ -64,6 +64,10 @@ class _DrawnTask:
         """Shortest and longest length that `sample` accepts."""
         raise NotImplementedError
 
+    def held_out(self):
+        """The task to evaluate on: of a task with a finite data set, the one on its validation split."""
+        return self
+
     def sample(self, key: Array, batch: int, length: Any) -> Batch:
         """Draws `batch` sequences; shapes depend on the task alone, so that jit compiles once for all lengths.
 

@@ -14,18 +14,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tests.golden import dmn, dnc, ffm, memn2n, ntm, rmc
+from tests.golden import dmn, dnc, fast_weights, ffm, memn2n, ntm, plasticity, rmc
 
 # "reference" (or, of primitives, "kind") of a file's configuration -> forward(config, tensors) -> outputs
 CONVERTERS: dict[str, Callable] = {
     **dmn.CONVERTERS,
     **dnc.CONVERTERS,
+    **fast_weights.CONVERTERS,
     **ffm.CONVERTERS,
     **memn2n.CONVERTERS,
     **ntm.CONVERTERS,
+    **plasticity.CONVERTERS,
     **rmc.CONVERTERS,
 }
-FOLDERS = ("dmn", "dnc", "ffm", "memn2n", "ntm", "rmc")  # of golden files, that there are converters for
+FOLDERS = ("dmn", "dnc", "ffm", "memn2n", "ntm", "plasticity", "rmc")  # of golden files, that there are converters for
 # References whose whole models sort numbers that differ only in float64: in float32 another slot is written, and rightly so.
 SORTING = dnc.SORTING
 INPUTS = ("param.", "input.", "init.")
