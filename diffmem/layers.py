@@ -36,18 +36,6 @@ def dense(params: Params, x: Array) -> Array:
     return apply(nn.Dense(params["kernel"].shape[-1], parent=None), params, x)
 
 
-def init_layer_norm(size: int) -> Params:
-    """{"scale": [size], "bias": [size]}: ones and zeros."""
-    return {"scale": jnp.ones(size, DTYPE), "bias": jnp.zeros(size, DTYPE)}
-
-
-def layer_norm(params: Params, x: Array, epsilon: float = 1e-5) -> Array:
-    """(x - mean) / sqrt(variance + epsilon) * scale + bias over the last axis, in x's own type."""
-    # By hand: Flax's layer asks for a promotion with float32, which strict promotion refuses even for float64.
-    centred = x - x.mean(-1, keepdims=True)
-    return centred * jax.lax.rsqrt((centred**2).mean(-1, keepdims=True) + epsilon) * params["scale"] + params["bias"]
-
-
 def init_mlp(key: Array, sizes: tuple[int, ...]) -> Params:
     """Dense layers between these sizes: "hidden_0", "hidden_1", .. and "output"."""
     names = [*(f"hidden_{i}" for i in range(len(sizes) - 2)), "output"]
@@ -67,11 +55,11 @@ def init_layer_norm(size: int) -> Params:
     return {"scale": jnp.ones(size, DTYPE), "bias": jnp.zeros(size, DTYPE)}
 
 
-def layer_norm(params: Params, x: Array) -> Array:
-    """Rows of x [*shape, size] with mean 0 and variance 1 (plus 1e-5), scaled and moved: `flax.linen.LayerNorm`."""
+def layer_norm(params: Params, x: Array, epsilon: float = 1e-5) -> Array:
+    """Rows of x [*shape, size] with mean 0 and variance 1 (plus epsilon), scaled and moved: `flax.linen.LayerNorm`."""
     # Flax takes the statistics of short types in float32: a mixture that it means.
     with jax.numpy_dtype_promotion("standard"):
-        return apply(nn.LayerNorm(epsilon=1e-5), params, x)
+        return apply(nn.LayerNorm(epsilon, parent=None), params, x)
 
 
 def dtype_of(params: Params):

@@ -91,7 +91,7 @@ def evaluate(
     sequences = sequences or config.sequences
     longest = max(length_range(text)[1] for text in lengths)
     config = config.with_longest(max(longest, config.task.lengths[1]))
-    task, model = config.task, config.model()
+    task, model = config.task.held_out(), config.model()
     chunk = max(n for n in range(1, CHUNK + 1) if sequences % n == 0)
 
     @jax.jit

@@ -53,7 +53,7 @@ VARIANTS = {
     "dnc-linkless": DNC(5, slots=11, width=3, read_heads=2, links=False, activation="tanh", strength="softplus"),
     "dmnplus-soft": DMNPlus(13, slots=8, passes=2, attention="soft", fusion=False, interactions=True, tied_update=True),
     "rmc-attended": RMC(5, slots=8, width=6, heads=2, blocks=2, gate="memory", readout="attended", learned_state=True),
-    "fast_weights-preliminary": FastWeights(5, hidden_size=6, key="preliminary", chunk=3),
+    "fast_weights-preliminary": FastWeights(5, hidden_size=16, key="preliminary", chunk=3),
     "plastic-retroactive": Plastic(5, hidden_size=6, rule="retroactive"),
     "stack": Stack((GRU(5, 7), Hebbian(7, key_size=3, value_size=2))),
 }

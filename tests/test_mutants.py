@@ -33,6 +33,7 @@ CONTENT = NTM(4, slots=5, width=3, addressing="content", read_heads=2, initial_m
 DNC = diffmem.DNC(4, slots=5, width=3, read_heads=2)
 LOCATED = NTM(4, slots=5, width=3, read_heads=2)
 RELATIONAL = RMC(4, slots=3, width=6, heads=2, key_size=2, blocks=2)
+FAST, PLASTIC = diffmem.FastWeights(4, hidden_size=6, heads=2), diffmem.Plastic(4, hidden_size=3, rule="retroactive")
 
 
 @functools.cache
@@ -40,7 +41,7 @@ def oracle(memory):
     """A comparison with the oracle of a registered memory."""
 
     def compare_with_oracle():
-        name = type(memory).__name__.lower()
+        (name,) = (name for name in diffmem.names() if diffmem.entry(name).cls is type(memory))
         params = test_oracles.random_params(memory, np.random.default_rng(0))
         test_oracles.compare(test_oracles.ORACLES[name].unroll, memory, [params])
 
@@ -186,6 +187,12 @@ MUTANTS = {
         replaced(RMC, "_block", lambda block: lambda self, params, mlp, rows, _: block(self, params, mlp, rows, self.slots)),
         oracle(RELATIONAL),
     ),
+    "fast weights not carried": (replaced(diffmem.FastWeights, "step", forgets("matrix")), oracle(FAST)),
+    "activity associated with itself": (
+        replaced(diffmem.Plastic, "_learn", lambda learn: lambda *a: learn(*a[:3], a[4][None], a[4])),
+        oracle(PLASTIC),
+    ),
+    "eligibility not carried": (replaced(diffmem.Plastic, "step", forgets("trace")), oracle(PLASTIC)),
     "combine the other way": (
         replaced(diffmem.Hebbian, "combine", lambda combine: lambda self, params, a, b: combine(self, params, b, a)),
         law("scan_algebra", HEBBIAN),

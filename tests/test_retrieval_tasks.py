@@ -192,9 +192,9 @@ def test_illegal_settings_are_named(make, message):
 
 def test_missing_data_say_where_they_were_looked_for(tmp_path, monkeypatch):
     task = CharacterModel(path=str(tmp_path / "nowhere"))
-    with pytest.raises(FileNotFoundError, match="no data set 'tinyshakespeare': path leads to .*nowhere.*DIFFMEM_DATA"):
+    with pytest.raises(FileNotFoundError, match=r"no data set 'tinyshakespeare': path leads to .*nowhere.*DIFFMEM_DATA"):
         task.sample(KEY, 2, 64)
-    with pytest.raises(FileNotFoundError, match="has none of train.txt"):
+    with pytest.raises(FileNotFoundError, match=r"has none of train\.txt"):
         replace(task, path=str(tmp_path)).sample(KEY, 2, 64)
     monkeypatch.setenv("DIFFMEM_DATA", str(tmp_path))
     with pytest.raises(FileNotFoundError, match="no data set 'omniglot': DIFFMEM_DATA leads to"):
