@@ -22,11 +22,16 @@ TASKS = {
     "copy": Copy,
     "repeat_copy": RepeatCopy,
     "associative_recall": AssociativeRecall,
-    "ngrams": NGrams,
+    "associative_retrieval": AssociativeRetrieval,
+    "character_model": CharacterModel,
+    "image_completion": ImageCompletion,
     "memorisation": Memorisation,
+    "ngrams": NGrams,
     "nth_farthest": NthFarthest,
+    "pattern_completion": PatternCompletion,
     "priority_sort": PrioritySort,
     "programs": Programs,
+    "word_model": WordModel,
 }
 
 __all__ = [
