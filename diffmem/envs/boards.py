@@ -13,12 +13,13 @@ from jax import lax
 
 from diffmem.base import Array, check_counts
 from diffmem.envs.base import POPGYM, Discrete, MultiDiscrete, NoParams, register
+from diffmem.envs.draws import below
 
 
 def square(size: int, action: Array) -> Array:
     """bool[size, size], true at the action's row and column."""
     row, column = action
-    return (jnp.arange(size)[:, None] == row) & (jnp.arange(size) == column)
+    return (jnp.arange(size, dtype=jnp.int32)[:, None] == row) & (jnp.arange(size, dtype=jnp.int32) == column)
 
 
 def first(board: Array) -> Array:
@@ -128,14 +129,14 @@ def place(uniform: Array, lines: Array, length: int) -> Array:
         The lines with the ship.
     """
     n = len(lines) // 2
-    word, index, bits = jnp.uint32, jnp.arange(2 * n), jnp.arange(n, dtype=jnp.uint32)
+    word, index, bits = jnp.uint32, jnp.arange(2 * n, dtype=jnp.int32), jnp.arange(n, dtype=jnp.uint32)
     free = ~lines & word(2**n - 1)
     starts = free  # where a ship may start in each line: `length` free squares follow
     for i in range(1, length):
         starts &= free >> i
     counts = lax.population_count(starts).astype(jnp.int32)
     through = jnp.cumsum(counts)
-    wanted = (uniform * through[-1].astype(jnp.float32)).astype(jnp.int32)
+    wanted = below(uniform, through[-1])
     line = (through <= wanted).sum(dtype=jnp.int32)
     wanted -= through[line] - counts[line]  # now the number of the start within its line
     before = lax.population_count(starts[line] & ((word(2) << bits) - 1)).astype(jnp.int32)
@@ -200,13 +201,13 @@ class MineSweeper:
         return NoParams()
 
     def reset(self, key: Array, params: NoParams) -> tuple[MineSweeperState, Array]:
-        squares = jnp.arange(self.size**2)
+        squares = jnp.arange(self.size**2, dtype=jnp.int32)
         mines = jnp.zeros(self.size**2, bool)
         # Floyd's sample without replacement: one of the first n squares, or the n-th itself where that one is taken.
         uniforms = jax.random.uniform(key, (self.mines,), jnp.float32)
         for i, uniform in enumerate(uniforms):
             n = self.size**2 - self.mines + i + 1
-            drawn = (uniform * n).astype(jnp.int32)
+            drawn = below(uniform, n)
             mines |= squares == jnp.where(mines[drawn], n - 1, drawn)
         mines = mines.reshape(self.size, self.size)
         zero = jnp.zeros((), jnp.int32)
@@ -214,7 +215,8 @@ class MineSweeper:
 
     def advance(self, key: Array, params: NoParams, state: MineSweeperState, action: Array) -> tuple[Any, ...]:
         target, clear = square(self.size, action), self.max_steps
-        near = (abs(jnp.arange(self.size)[:, None] - action[0]) < 2) & (abs(jnp.arange(self.size) - action[1]) < 2)
+        row, column = abs(jnp.arange(self.size, dtype=jnp.int32)[:, None] - action).T
+        near = (row < 2)[:, None] & (column < 2)
         count = (near & state.mines).sum(dtype=jnp.int32)
         exploded, again = (target & state.mines).any(), (target & state.seen).any()
         reward = jnp.where(again, jnp.float32(-0.5 / (clear - 2)), jnp.float32(1 / clear))

@@ -216,7 +216,7 @@ class Autoencode:
 
     def _show(self, key: Array, state: AutoencodeState) -> tuple[AutoencodeState, Array]:
         card, remaining = decks.deal(key, state.remaining)
-        cards = jnp.where(jnp.arange(self._cards) == state.held, card.astype(jnp.int8), state.cards)
+        cards = jnp.where(jnp.arange(self._cards, dtype=jnp.int32) == state.held, card.astype(jnp.int8), state.cards)
         return AutoencodeState(cards, state.held + 1, remaining), card
 
     def oracle(self, params: NoParams, state: AutoencodeState) -> Array:

@@ -99,7 +99,7 @@ class Concentration:
         return state, jnp.full(self._cards, self.kinds, jnp.int32)
 
     def advance(self, key: Array, params: NoParams, state: ConcentrationState, action: Array) -> tuple[Any, ...]:
-        places = jnp.arange(self._cards)
+        places = jnp.arange(self._cards, dtype=jnp.int32)
         chosen, held = places == action, places == state.held
         card, fewer = decks.deal(key, state.remaining)
         new = state.seen[action] < 0
@@ -123,7 +123,7 @@ class Concentration:
 
     def oracle(self, params: NoParams, state: ConcentrationState) -> Array:
         """The reference policy that forgets nothing: a known partner, else a card of a known pair, else an unseen card."""
-        places = jnp.arange(self._cards)
+        places = jnp.arange(self._cards, dtype=jnp.int32)
         known = (state.seen >= 0) & ~state.matched & (places != state.held)
         kinds = known[:, None] & (state.seen[:, None] == jnp.arange(self.kinds, dtype=state.seen.dtype))
         paired = known & (kinds & (kinds.sum(0, dtype=jnp.int32) > 1)).any(-1)

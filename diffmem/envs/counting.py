@@ -145,7 +145,7 @@ class HigherLower:
 
     def oracle(self, params: NoParams, state: HigherLowerState) -> Array:
         """The reference policy that counts cards: whichever more of the remaining ones are, higher if as many."""
-        ranks = jnp.arange(13)
+        ranks = jnp.arange(13, dtype=jnp.int32)
         higher = decks.count(jnp.where(ranks > state.card, state.remaining, 0))
         lower = decks.count(jnp.where(ranks < state.card, state.remaining, 0))
         return (lower > higher).astype(jnp.int32)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from diffmem.base import Array
+from diffmem.envs.draws import below
 
 CARDS = 52
 COLOURS, SUITS, RANKS = ("black", "red"), ("♠", "♦", "♣", "♥"), ("A", *map(str, range(2, 11)), "J", "Q", "K")
@@ -30,9 +31,9 @@ def deal(key: Array, remaining: Array) -> tuple[Array, Array]:
         The card's kind, int32, and what remains.
     """
     through = jnp.cumsum(remaining, dtype=jnp.int32)
-    place = jax.random.uniform(key, (), jnp.float32) * through[-1].astype(jnp.float32)
-    card = (through <= place.astype(jnp.int32)).sum(dtype=jnp.int32)
-    return card, remaining - (jnp.arange(len(remaining)) == card).astype(jnp.int32)
+    place = below(jax.random.uniform(key, (), jnp.float32), through[-1])
+    card = (through <= place).sum(dtype=jnp.int32)
+    return card, remaining - (jnp.arange(len(remaining), dtype=jnp.int32) == card).astype(jnp.int32)
 
 
 def count(remaining: Array) -> Array:
