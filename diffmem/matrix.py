@@ -5,13 +5,13 @@ matrix products. Taken alone, as in `write`, a step has keys [H, K] and values [
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from diffmem import layers
+from diffmem import edits, layers
 from diffmem.base import Array, Params, Readout, check_counts
 
 
@@ -56,7 +56,7 @@ class MatrixMemory:
             for one, (name, size) in zip(keys, sizes.items(), strict=True)
         }
 
-    def init_state(self, params: Params) -> MatrixState:
+    def init_state(self, params: Params) -> Any:
         return MatrixState(jnp.zeros(self.matrix_shape, layers.dtype_of(params)))
 
     def project(self, params: Params, name: str, x: Array) -> Array:
@@ -64,14 +64,60 @@ class MatrixMemory:
         flat = layers.dense(params[name], x)
         return jnp.moveaxis(flat.reshape(*x.shape[:-1], self.heads, -1), -2, 0)
 
-    def write(self, params: Params, state: MatrixState, x: Array) -> MatrixState:
+    def write(self, params: Params, state: Any, x: Array) -> Any:
         raise NotImplementedError
 
-    def read(self, params: Params, state: MatrixState, query: Array) -> tuple[MatrixState, Readout]:
+    def read(self, params: Params, state: Any, query: Array) -> tuple[Any, Readout]:
         raise NotImplementedError
 
-    def step(self, params: Params, state: MatrixState, x: Array) -> tuple[MatrixState, Readout]:
+    def step(self, params: Params, state: Any, x: Array) -> tuple[Any, Readout]:
+        """Writes x, then reads with x as the query."""
         return self.read(params, self.write(params, state, x), x)
+
+
+class Added(NamedTuple):
+    """What some writes do to any state: state <- rate state + added. rate [H]; added is like a state."""
+
+    rate: Array
+    added: Any
+
+
+class AddingMemory(MatrixMemory):
+    """A matrix memory whose writes add to a state that fades, which makes it a `ScanMemory`.
+
+    Each head has one learned rate, sigmoid(decay), if there is "decay" [H] among the parameters; else nothing fades.
+    """
+
+    def init_decay(self) -> Array:
+        """Half-lives from a few steps to about a hundred."""
+        return jnp.linspace(2.0, 5.0, self.heads, dtype=layers.DTYPE)
+
+    def faded(self, params: Params, state: Any) -> Any:
+        """The state before the next write adds to it."""
+        if "decay" not in params:
+            return state
+        return jax.tree.map(lambda a: jax.vmap(edits.decay)(a, jax.nn.sigmoid(params["decay"])), state)
+
+    def fading(self, params: Params, starts: Array) -> "Fading":
+        """How a chunk fades; see the function of this name."""
+        if "decay" not in params:
+            return fading(starts, None, layers.dtype_of(params))
+        log_rates = jax.nn.log_sigmoid(params["decay"])[:, None]
+        return fading(starts, jnp.broadcast_to(log_rates, (self.heads, len(starts))), log_rates.dtype)
+
+    def element(self, params: Params, x: Array) -> Added:
+        rate = jax.nn.sigmoid(params["decay"]) if "decay" in params else jnp.ones(self.heads, x.dtype)
+        return Added(rate, self.write(params, self.init_state(params), x))
+
+    def combine(self, params: Params, a: Added, b: Added) -> Added:
+        added = jax.tree.map(lambda old, new: jax.vmap(edits.decay)(old, b.rate) + new, a.added, b.added)
+        return Added(a.rate * b.rate, added)
+
+    def lift(self, state: Any) -> Added:
+        return Added(jnp.ones(self.heads, state.matrix.dtype), state)
+
+    def drop(self, element: Added) -> Any:
+        return element.added
 
 
 class Fading(NamedTuple):

@@ -11,7 +11,7 @@ import pytest
 
 import diffmem
 from diffmem.base import Readout
-from tests.oracles import append, delta_rule, dmn, dnc, ffm, hebbian, lru, memn2n, memnn, ntm, plastic, recurrent, rmc
+from tests.oracles import append, delta_rule, dmn, dnc, ffm, hebbian, linear_attention, lru, memn2n, memnn, ntm, plastic, recurrent, rmc
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "strict_types")
 
@@ -25,6 +25,7 @@ ORACLES = {
     "fast_weights": SimpleNamespace(unroll=plastic.fast_unroll),
     "gru": SimpleNamespace(unroll=recurrent.gru_unroll),
     "hebbian": hebbian,
+    "linear_attention": linear_attention,
     "lru": lru,
     "lstm": SimpleNamespace(unroll=recurrent.lstm_unroll),
     "memn2n": memn2n,
@@ -115,6 +116,23 @@ def test_ffm_options():
     """The order of norm and gate of the authors' PyTorch version, and decays that are clipped instead of folded."""
     memory = diffmem.make("ffm", **diffmem.entry("ffm").small, order="norm_gate", decay_limits=(0.1, 0.8))
     compare(ffm.unroll, memory, [random_params(memory, np.random.default_rng(0), scale) for scale in (0.5, 2.0)])
+
+
+# Options of the matrix memories. Rows are (name, options).
+MATRICES = [
+    ("delta_rule", dict(decay=True)),
+    ("delta_rule", dict(norm="share", feature_map="elu")),
+    ("delta_rule", dict(norm="share", feature_map="dpfp", rolls=2)),
+    ("linear_attention", dict(normalise=False, feature_map="identity")),
+    ("linear_attention", dict(decay=True, feature_map="dpfp", rolls=3)),
+]
+
+
+@pytest.mark.parametrize(("name", "option"), MATRICES, ids=str)
+def test_matrices(name, option):
+    memory = diffmem.make(name, **{**diffmem.entry(name).small, **option})
+    rng = np.random.default_rng(6)
+    compare(ORACLES[name].unroll, memory, [random_params(memory, rng, scale) for scale in (0.5, 2.0)])
 
 
 # Options of the memories that keep their newest inputs, other than the small ones that are registered.
@@ -342,5 +360,5 @@ def test_ntm_verbs(order):
 
 def test_an_oracle_is_not_the_library():
     """The oracles are NumPy only: they cannot agree because they call the same code."""
-    for module in (append, delta_rule, dmn, dnc, ffm, hebbian, lru, memn2n, memnn, ntm, plastic, recurrent, rmc):
+    for module in (append, delta_rule, dmn, dnc, ffm, hebbian, linear_attention, lru, memn2n, memnn, ntm, plastic, recurrent, rmc):
         assert not {"jax", "jnp", "diffmem"} & set(vars(module))

@@ -7,6 +7,7 @@ from diffmem.memories.dnc import DNC, DNCState
 from diffmem.memories.fast_weights import FastWeights
 from diffmem.memories.ffm import FFM
 from diffmem.memories.hebbian import Hebbian
+from diffmem.memories.linear_attention import LinearAttention, LinearAttentionState
 from diffmem.memories.lru import LRU
 from diffmem.memories.memn2n import MemN2N
 from diffmem.memories.memnn import MemNN
@@ -31,6 +32,8 @@ __all__ = [
     "GRUState",
     "Hebbian",
     "LSTMState",
+    "LinearAttention",
+    "LinearAttentionState",
     "MemN2N",
     "MemNN",
     "NTMState",

@@ -1,21 +1,13 @@
 """Hebbian associative memory: outer products in a matrix that fades."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from diffmem import edits, layers
+from diffmem import edits
 from diffmem.base import Array, Params, Readout, register
-from diffmem.matrix import MatrixMemory, MatrixState, add_chunk, fading
-
-
-class HebbianElement(NamedTuple):
-    """What some writes do to any matrix: A <- rate A + matrix. rate [H], matrix [H, K, V]."""
-
-    rate: Array
-    matrix: Array
+from diffmem.matrix import AddingMemory, MatrixState, add_chunk
 
 
 @register(
@@ -24,7 +16,7 @@ class HebbianElement(NamedTuple):
     small=dict(input_size=5, key_size=8, value_size=6, heads=2, chunk=3),
 )
 @dataclass(frozen=True)
-class Hebbian(MatrixMemory):
+class Hebbian(AddingMemory):
     """An associative matrix per head, written by a decayed outer product. A `ScanMemory`: it trains in parallel over time.
 
     Write:  A_t = rate * A_{t-1} + k_t v_t^T,  k = W_k x, v = W_v x, rate = sigmoid(decay) learned per head
@@ -55,36 +47,21 @@ class Hebbian(MatrixMemory):
     """
 
     def init_params(self, key: Array) -> Params:
-        # Heads start with half-lives from a few steps to about a hundred.
-        return {**super().init_params(key), "decay": jnp.linspace(2.0, 5.0, self.heads, dtype=layers.DTYPE)}
+        return {**super().init_params(key), "decay": self.init_decay()}
 
     def _scaled(self, params: Params, name: str, x: Array) -> Array:
         """Keys or queries of x [D] or of xs [L, D]."""
         return self.project(params, name, x) * self.key_size**-0.25
 
     def write(self, params: Params, state: MatrixState, x: Array) -> MatrixState:
-        faded = jax.vmap(edits.decay)(state.matrix, jax.nn.sigmoid(params["decay"]))
-        return MatrixState(jax.vmap(edits.outer)(faded, self._scaled(params, "key", x), self.project(params, "value", x)))
+        matrix = self.faded(params, state).matrix
+        return MatrixState(jax.vmap(edits.outer)(matrix, self._scaled(params, "key", x), self.project(params, "value", x)))
 
     def read(self, params: Params, state: MatrixState, query: Array) -> tuple[MatrixState, Readout]:
         return state, Readout(jnp.einsum("hk,hkv->hv", self._scaled(params, "query", query), state.matrix))
 
     def step_all(self, params: Params, state: MatrixState, xs: Array, starts: Array) -> tuple[MatrixState, Readout]:
         query, key = self._scaled(params, "query", xs), self._scaled(params, "key", xs)
-        log_rates = jnp.broadcast_to(jax.nn.log_sigmoid(params["decay"])[:, None], key.shape[:2])
-        fade = fading(starts, log_rates, xs.dtype)
-        matrix, reads = add_chunk(state.matrix, query, key, self.project(params, "value", xs), fade)
+        value = self.project(params, "value", xs)
+        matrix, reads = add_chunk(state.matrix, query, key, value, self.fading(params, starts))
         return MatrixState(matrix), Readout(reads.swapaxes(0, 1))
-
-    def element(self, params: Params, x: Array) -> HebbianElement:
-        empty = MatrixState(jnp.zeros(self.matrix_shape, x.dtype))
-        return HebbianElement(jax.nn.sigmoid(params["decay"]), self.write(params, empty, x).matrix)
-
-    def combine(self, params: Params, a: HebbianElement, b: HebbianElement) -> HebbianElement:
-        return HebbianElement(a.rate * b.rate, jax.vmap(edits.decay)(a.matrix, b.rate) + b.matrix)
-
-    def lift(self, state: MatrixState) -> HebbianElement:
-        return HebbianElement(jnp.ones(self.heads, state.matrix.dtype), state.matrix)
-
-    def drop(self, element: HebbianElement) -> MatrixState:
-        return MatrixState(element.matrix)

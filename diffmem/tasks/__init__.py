@@ -1,6 +1,7 @@
 """Tasks for memories: each draws batches of padded sequences and says what an answer costs."""
 
 from diffmem.tasks.algorithmic import AssociativeRecall, Copy, PrioritySort, RepeatCopy
+from diffmem.tasks.associative import MultiQueryRecall
 from diffmem.tasks.base import (
     Batch,
     BitTask,
@@ -25,6 +26,7 @@ TASKS = {
     "associative_retrieval": AssociativeRetrieval,
     "character_model": CharacterModel,
     "image_completion": ImageCompletion,
+    "multi_query_recall": MultiQueryRecall,
     "memorisation": Memorisation,
     "ngrams": NGrams,
     "nth_farthest": NthFarthest,
@@ -44,6 +46,7 @@ __all__ = [
     "Copy",
     "ImageCompletion",
     "Memorisation",
+    "MultiQueryRecall",
     "NGrams",
     "NthFarthest",
     "PatternCompletion",

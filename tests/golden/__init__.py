@@ -14,10 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tests.golden import dmn, dnc, fast_weights, ffm, memn2n, ntm, plasticity, rmc
+from tests.golden import delta, dmn, dnc, fast_weights, ffm, memn2n, ntm, plasticity, rmc
 
 # "reference" (or, of primitives, "kind") of a file's configuration -> forward(config, tensors) -> outputs
 CONVERTERS: dict[str, Callable] = {
+    **delta.CONVERTERS,
     **dmn.CONVERTERS,
     **dnc.CONVERTERS,
     **fast_weights.CONVERTERS,
@@ -27,7 +28,7 @@ CONVERTERS: dict[str, Callable] = {
     **plasticity.CONVERTERS,
     **rmc.CONVERTERS,
 }
-FOLDERS = ("dmn", "dnc", "ffm", "memn2n", "ntm", "plasticity", "rmc")  # of golden files, that there are converters for
+FOLDERS = ("dmn", "dnc", "fastweights", "ffm", "memn2n", "ntm", "plasticity", "rmc")  # of golden files, that there are converters for
 # References whose whole models sort numbers that differ only in float64: in float32 another slot is written, and rightly so.
 SORTING = dnc.SORTING
 INPUTS = ("param.", "input.", "init.")
