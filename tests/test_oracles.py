@@ -11,7 +11,22 @@ import pytest
 
 import diffmem
 from diffmem.base import Readout
-from tests.oracles import append, delta_rule, dmn, dnc, ffm, hebbian, linear_attention, lru, memn2n, memnn, ntm, plastic, recurrent, rmc
+from tests.oracles import (
+    append,
+    delta_rule,
+    dmn,
+    dnc,
+    ffm,
+    hebbian,
+    linear_attention,
+    lru,
+    memn2n,
+    memnn,
+    ntm,
+    plastic,
+    recurrent,
+    rmc,
+)
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "strict_types")
 
@@ -360,5 +375,20 @@ def test_ntm_verbs(order):
 
 def test_an_oracle_is_not_the_library():
     """The oracles are NumPy only: they cannot agree because they call the same code."""
-    for module in (append, delta_rule, dmn, dnc, ffm, hebbian, linear_attention, lru, memn2n, memnn, ntm, plastic, recurrent, rmc):
+    for module in (
+        append,
+        delta_rule,
+        dmn,
+        dnc,
+        ffm,
+        hebbian,
+        linear_attention,
+        lru,
+        memn2n,
+        memnn,
+        ntm,
+        plastic,
+        recurrent,
+        rmc,
+    ):
         assert not {"jax", "jnp", "diffmem"} & set(vars(module))

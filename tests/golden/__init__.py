@@ -28,7 +28,8 @@ CONVERTERS: dict[str, Callable] = {
     **plasticity.CONVERTERS,
     **rmc.CONVERTERS,
 }
-FOLDERS = ("dmn", "dnc", "fastweights", "ffm", "memn2n", "ntm", "plasticity", "rmc")  # of golden files, that there are converters for
+# Folders of golden files that there are converters for.
+FOLDERS = ("dmn", "dnc", "fastweights", "ffm", "memn2n", "ntm", "plasticity", "rmc")
 # References whose whole models sort numbers that differ only in float64: in float32 another slot is written, and rightly so.
 SORTING = dnc.SORTING
 INPUTS = ("param.", "input.", "init.")
