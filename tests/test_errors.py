@@ -8,7 +8,23 @@ import jax.numpy as jnp
 import pytest
 
 import diffmem
-from diffmem import DNC, GRU, LSTM, NTM, RMC, Controlled, FeedForward, Hebbian, Stack, control, make, store, unroll
+from diffmem import (
+    DNC,
+    GRU,
+    LSTM,
+    NTM,
+    RMC,
+    Controlled,
+    FastWeights,
+    FeedForward,
+    Hebbian,
+    Plastic,
+    Stack,
+    control,
+    make,
+    store,
+    unroll,
+)
 from diffmem.base import register
 from diffmem.models import SequenceModel
 
@@ -96,6 +112,13 @@ def ntm(**options):
         (lambda: GRU(5, hidden_size=None), r"GRU\.hidden_size is None"),
         (lambda: Hebbian(5, key_size=0), r"Hebbian\.key_size is 0"),
         (lambda: Hebbian(5, heads=0), r"Hebbian\.heads is 0"),
+        (lambda: FastWeights(5, hidden_size=6, heads=4), r"FastWeights\.heads is 4; it must divide hidden_size, which is 6"),
+        (lambda: FastWeights(5, decay=1.5), r"FastWeights\.decay is 1\.5; legal: 0 to 1"),
+        (lambda: FastWeights(5, learning_rate=0.0), r"FastWeights\.learning_rate is 0\.0; legal: more than 0"),
+        (lambda: FastWeights(5, epsilon=-1.0), r"FastWeights\.epsilon is -1\.0; legal: 0 or more"),
+        (lambda: FastWeights(5, key="next"), r"FastWeights\.key is 'next'; legal: 'previous', 'preliminary'"),
+        (lambda: Plastic(5, hidden_size=9, heads=2), r"Plastic\.heads is 2; it must divide hidden_size, which is 9"),
+        (lambda: Plastic(5, rule="bcm"), r"Plastic\.rule is 'bcm'; legal: 'hebb', 'oja', 'modulated', 'retroactive'"),
         (lambda: FeedForward(5, 0), r"FeedForward\.hidden_size is 0"),
         (lambda: SequenceModel(GATED, 0), r"SequenceModel\.output_size is 0"),
         # Options.

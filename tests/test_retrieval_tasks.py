@@ -7,7 +7,10 @@ import jax
 import numpy as np
 import pytest
 
+from diffmem import GRU
 from diffmem.tasks import AssociativeRetrieval, CharacterModel, ImageCompletion, PatternCompletion, WordModel
+from experiments import evaluate
+from experiments.config import Config
 
 KEY = jax.random.key(0)
 BITS = PatternCompletion(bits=6, max_length=3, show=2)
@@ -160,6 +163,17 @@ def test_bits_of_a_character(folder):
     batch = task.sample(KEY, 2, 8)
     found = task.metrics(np.zeros((2, 8, 16), np.float32), batch)
     np.testing.assert_allclose(found["bits_per_character"], 4, rtol=1e-6)
+
+
+def test_evaluation_is_on_the_held_out_split(tmp_path):
+    """A model that always says "a": right on the training text, wrong on the validation text."""
+    (tmp_path / "train.txt").write_text("a" * 9)
+    (tmp_path / "valid.txt").write_text("b" * 9)
+    task = CharacterModel(vocabulary=3, max_length=4, path=str(tmp_path))
+    config = Config(task, GRU(3, 2), controller="none", sequences=2)
+    params = jax.tree.map(lambda a: np.zeros((1, *a.shape), a.dtype), jax.eval_shape(config.model().init_params, KEY))
+    params["output"]["bias"] = np.float32([[0, 1, 0]])
+    assert evaluate.evaluate(config, params)["error_percent"] == {"4": 100.0}
 
 
 def test_data_are_found_by_the_environment(folder, monkeypatch):

@@ -16,7 +16,7 @@ config = Config(
     memory=LSTM(input_size=37, hidden_size=50, forget_bias=1.0),
     controller="none",
     hidden=(100,),
-    optimizer=Optimizer("adam", learning_rate=1e-3, clip_norm=5.0, cooldown=0.3),
+    optimizer=Optimizer("adam", learning_rate=3e-3, clip_norm=5.0, cooldown=0.3),
     batch=32,
     steps=20_000,
     log_every=500,
