@@ -14,7 +14,7 @@ import pytest
 
 import diffmem
 from diffmem import envs
-from experiments import ppo
+from experiments import ppo, ppo_sweep
 from experiments.checkpoint import Checkpoints
 from experiments.rl import Config, advantages, collect, initial_agents, learn, make_optimizer
 from experiments.rl.config import CORES, parse_options
@@ -445,6 +445,31 @@ def test_messages(options, message):
 def test_action_out_of_range():
     with pytest.raises(ValueError, match=r"action is 3; legal for Echo: Discrete\(n=3\)"):
         envs.check_action(config().environment(), 3)
+
+
+def test_sweep_runs_what_is_missing(whole, tmp_path, monkeypatch, capsys):
+    """Finished cells, with the same settings, are skipped; the table and the pictures have all of them."""
+    _, folder, _ = whole
+    ran = []
+
+    def fake(config, folder_of_cell, **_):
+        ran.append((config.env, config.memory, folder_of_cell.name))
+        return {**ppo.summary(whole[0], folder), "memory": config.memory, "config": config.to_json()}
+
+    monkeypatch.setattr(ppo, "run", fake)
+    monkeypatch.setattr(ppo_sweep, "use_cpu_cores", lambda _: None)
+    monkeypatch.setattr(ppo_sweep, "use_compilation_cache", lambda: None)
+    monkeypatch.setattr(envs.base, "_REGISTRY", {"echo": envs.entry("echo")})
+    arguments = ["--out", str(tmp_path), "--results", str(tmp_path / "rl" / "table.jsonl"), "--run.steps", "48"]
+    ppo_sweep.main(["echo_long", *arguments, "--memories", "gru"])
+    finished = ppo_sweep.main(["echo_long", *arguments, "--memories", "gru", "lstm"])
+    assert ran == [("echo", "gru", "echo_long_gru"), ("echo", "lstm", "echo_long_lstm")]
+    assert [cell["memory"] for cell in finished] == ["gru", "lstm"]
+    assert len(ppo_sweep.read(tmp_path / "rl" / "table.jsonl")) == 2
+    assert capsys.readouterr().out.count("echo_easy") == 3
+    assert (tmp_path / "echo_easy.png").exists()
+    ppo_sweep.main(["echo_long", *arguments, "--memories", "gru", "--run.entropy", "0.5"])
+    assert len(ran) == 3
 
 
 @pytest.mark.slow

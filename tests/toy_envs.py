@@ -64,7 +64,7 @@ class Echo:
         if self.kind == "multi":
             action = action[0]
         right = jnp.abs(action[0] - target / self.symbols) < 0.2 if self.kind == "box" else action == target
-        reward = jnp.where(state.time >= self.lag, right / (self.max_steps - self.lag), 0).astype(jnp.float32)
+        reward = jnp.where(state.time >= self.lag, right.astype(jnp.float32) / (self.max_steps - self.lag), 0.0)
         seen = jnp.roll(state.seen, 1).at[0].set(jax.random.randint(next_key, (), 0, self.symbols))
         late = time >= self.max_steps
         died = jax.random.bernoulli(hazard_key, self.hazard) if self.hazard else jnp.bool_(False)

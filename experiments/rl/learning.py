@@ -114,7 +114,7 @@ def collect(config: Config, params: Any, agents: Agents, key: jax.Array) -> tupl
         returned = agents.returned + out.reward
         agents = Agents(state, memory, out.observation, action, ended, jnp.where(ended, 0, returned))
         kept = (action, log_prob, decision.value, out.reward, ended, cut, returned)
-        return (agents, aside, count + cut), (*seen, *kept)
+        return (agents, aside, count + cut.astype(count.dtype)), (*seen, *kept)
 
     def chunk(carry, keys):
         memory = carry[0].memory
@@ -214,7 +214,7 @@ def loss(config: Config, model: ActorCritic, params: Any, samples: Samples) -> t
         "value_loss": value_loss,
         "entropy": entropy,
         "kl": mean(ratio - 1 - change),
-        "clipped": mean(jnp.abs(ratio - 1) > config.clip),
+        "clipped": mean((jnp.abs(ratio - 1) > config.clip).astype(ratio.dtype)),
         "ratio_error": jnp.max(jnp.where(samples.valid, jnp.abs(ratio - 1), 0)),
     }
 
