@@ -122,16 +122,16 @@ def compiled(function: Callable, arguments: tuple) -> Compiled:
     return Compiled(lambda: jax.block_until_ready(program(*arguments)), seconds, megabytes)
 
 
-def medians(runs: dict[str, Callable], repeats: int) -> dict[str, float]:
-    """Milliseconds per call of each, the calls alternating so that a busy moment hits all alike."""
+def medians(runs: dict[str, Callable], repeats: int, clock: Callable[[], float] = time.perf_counter) -> dict[str, float]:
+    """Milliseconds per call of each by the clock, the calls alternating so that a busy moment hits all alike."""
     for run in runs.values():
         run()
     times: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(repeats):
         for name, run in runs.items():
-            start = time.perf_counter()
+            start = clock()
             run()
-            times[name].append(1e3 * (time.perf_counter() - start))
+            times[name].append(1e3 * (clock() - start))
     return {name: statistics.median(values) for name, values in times.items()}
 
 
