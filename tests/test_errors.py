@@ -10,7 +10,9 @@ import pytest
 import diffmem
 from diffmem import (
     DNC,
+    FFM,
     GRU,
+    LRU,
     LSTM,
     NTM,
     RMC,
@@ -134,6 +136,12 @@ def ntm(**options):
         (lambda: ntm(shift_range=6), r"NTM\.shift_range is 6, .* 13 taps, wider than the 11 slots; legal: shift_range <= 5"),
         (lambda: ntm(slots=2), r"NTM\.shift_range is 1, .* 3 taps, wider than the 2 slots; legal: shift_range <= 0"),
         (lambda: ntm(order="interleaved", read_heads=2), r"NTM\.order is 'interleaved'.*2 read and 1 write heads"),
+        (lambda: FFM(5, init="linear"), r"FFM\.init is 'linear'; legal: 'log', 'jax', 'torch'"),
+        (lambda: FFM(5, decay_limits=(1.0, 0.5)), r"FFM\.decay_limits is \(1\.0, 0\.5\)"),
+        (lambda: FFM(5, trace_size=0), r"FFM\.trace_size is 0"),
+        (lambda: FFM(5, chunk=0), r"FFM\.chunk is 0"),
+        (lambda: LRU(5, radii=(0.9, 1.1)), r"LRU\.radii is \(0\.9, 1\.1\)"),
+        (lambda: LRU(5, max_phase=7.0), r"LRU\.max_phase is 7\.0"),
         (lambda: RMC(5, gate="units"), r"RMC\.gate is 'units'; legal: 'unit', 'memory', 'none'"),
         (lambda: RMC(5, readout="all"), r"RMC\.readout is 'all'; legal: 'flattened', 'attended'"),
         (lambda: RMC(5, mlp_layers=0), r"RMC\.mlp_layers is 0; it must be an integer >= 1"),

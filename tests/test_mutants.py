@@ -17,7 +17,7 @@ import pytest
 from jax import lax
 
 import diffmem
-from diffmem import addressing, allocation, edits, fused
+from diffmem import addressing, allocation, diagonal, edits, fused
 from diffmem.controller import Controlled, ControlledState
 from diffmem.memories.ntm import NTM
 from diffmem.memories.rmc import RMC
@@ -29,6 +29,7 @@ pytestmark = pytest.mark.usefixtures("quick_compile", "strict_types")
 UNROLL = sys.modules["diffmem.unroll"]  # the package's attribute of this name is the function
 
 LEAKY, HEBBIAN = Leaky(), diffmem.Hebbian(4, key_size=2, value_size=2, heads=3)
+LRU = diffmem.LRU(4, 3, hidden_size=2, chunk=3)
 CONTENT = NTM(4, slots=5, width=3, addressing="content", read_heads=2, initial_memory="random")
 DNC = diffmem.DNC(4, slots=5, width=3, read_heads=2)
 LOCATED = NTM(4, slots=5, width=3, read_heads=2)
@@ -119,6 +120,12 @@ def reads_too_early(step):
         return step(self, params, ControlledState(state.controller, state.memory, value), x)
 
     return early
+
+
+def by_the_wrong_time(self, params, a, b):
+    """What came first fades by the time that it took itself."""
+    faded = diagonal.times(self._powers(params, a.steps), self.drop(a))
+    return diagonal.DiagonalElement(a.steps + b.steps, *diagonal.plus(faded, self.drop(b)))
 
 
 def cut(chunked_scan):
@@ -232,6 +239,20 @@ MUTANTS = {
     "chunks drop what is left over": (
         source(UNROLL, "_in_chunks", ("        state, rest = advance(", "        _, rest = advance(")),
         law("parallel_is_scan", dataclasses.replace(HEBBIAN, chunk=3)),
+    ),
+    "diagonal: a chunk forgets its starts": (
+        source(diagonal, "scan_trace", ("times(gamma, where(start, initial, state))", "times(gamma, state)")),
+        law("every_start_mask", LRU),
+    ),
+    "diagonal: decay by the wrong operand's time": (
+        replaced(diagonal.DiagonalMemory, "combine", lambda _: by_the_wrong_time),
+        law("scan_algebra", LRU),
+    ),
+    "diagonal: turns the other way": (
+        replaced(
+            diagonal.DiagonalMemory, "_powers", lambda powers: lambda *a: powers(*a)._replace(imaginary=-powers(*a).imaginary)
+        ),
+        oracle(LRU),
     ),
     "parallel one step ahead": (replaced(UNROLL, "_parallel", one_ahead), law("parallel_is_scan", HEBBIAN)),
     "peeks at the next input": (replaced(diffmem, "unroll", peeks), law("causal")),
