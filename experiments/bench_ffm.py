@@ -2,9 +2,9 @@
 
 Forward and backward through one layer of 128 inputs and outputs with respect to parameters and inputs, 64 sequences of 1,024
 steps: FFM in chunks and by the other methods of `unroll`, the LRU, a GRU layer of the same width, and the FFM of the package
-memax (where it is installed: `pip install memax`), which has the same sizes but no projection for its skip connection. Then
-the growth of FFM with the length of a single sequence. Calls alternate and medians are given, of the wall clock and of the
-processor time of all threads: on a busy machine the latter says more.
+memax (`pip install memax equinox`; left out where they are missing), which has the same sizes but no projection for its skip
+connection. Then the growth of FFM with the length of a single sequence. Calls alternate and medians are given, of the wall
+clock and of the processor time of all threads: on a busy machine the latter says more.
 
 Results are appended to experiments/results/bench.jsonl with the commit, the versions and the machine's load.
 """
@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import jax
@@ -56,10 +57,8 @@ def layer(memory: Any, method: str = "auto") -> tuple[Any, Callable]:
 
 def memax_layer(options: Options) -> tuple[Any, Callable]:
     """The same of the package memax."""
-    import equinox
-    from memax.equinox.semigroups.ffm import FFM
-
-    model = FFM(options.width, *options.trace, key=jax.random.key(0))
+    equinox: Any = import_module("equinox")
+    model = import_module("memax.equinox.semigroups.ffm").FFM(options.width, *options.trace, key=jax.random.key(0))
     params, rest = equinox.partition(model, equinox.is_inexact_array)
 
     def outputs(params, xs):
@@ -103,7 +102,7 @@ def compare(options: Options) -> list[dict[str, Any]]:
         try:
             programs[name] = program(*build(), *sizes)
         except ImportError:
-            print("memax is not installed: no comparison with it (pip install memax)")
+            print("memax is not installed: no comparison with it (pip install memax equinox)")
     runs = {name: one.run for name, one in programs.items()}
     wall = medians(runs, options.repeats)
     cpu = medians(runs, options.repeats, clock=time.process_time)
