@@ -49,15 +49,16 @@ class RMC:
         blocks: rounds of attention in one step.
         mlp_layers: linear layers of the MLP, all of them as wide as a slot.
         gate: "unit" (i and f for every number of a slot), "memory" (for every slot) or "none" (M' = M~).
-        forget_bias: initial bias of f; what does not stop the initial slots from fading is to be trained.
+        forget_bias: initial bias of f. With +inf, and -inf for i, the slots stay exactly as they are.
         input_bias: initial bias of i.
         learned_state: whether the initial slots are parameters.
         input_rows: x is so many rows of input_size / input_rows numbers each, with one projection for all.
         readout: "flattened", all slots side by side, without a query; or "attended", where each head's share of W_q query
             attends to its share of every slot.
 
-    The initial slots are the rows of the identity matrix, cut or filled with zeros to W numbers, so that no two are alike.
-    Where N > W + 1 the last ones would be, and stay so for ever: `learned_state` draws what lies beyond at random.
+    The initial slots are the rows of the identity matrix, cut or filled with zeros to W numbers. Slots that start alike stay
+    alike for ever; that happens where N > W + 1, to those after the first W, which are zero. `learned_state` starts these at
+    random.
 
     `read_shape` is (slots * width,), or (heads, width / heads) when attended. `Readout.weights` of a step is
     [heads, slots, slots + input_rows]: which rows each slot attended to in the last block, the input's rows last. When
