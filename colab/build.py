@@ -1,0 +1,50 @@
+"""Writes the notebooks from the percent-format sources beside them: `python colab/build.py [--check]`.
+
+`{{repository}}` in a source becomes REPOSITORY, the one place that says where the project lives.
+"""
+
+import sys
+from pathlib import Path
+
+import jupytext
+
+HERE = Path(__file__).parent
+REPOSITORY = "diffmem/diffmem"
+BADGE = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({url})"
+
+
+def sources() -> list[Path]:
+    """The notebooks' sources."""
+    return sorted(path for path in HERE.glob("*.py") if path.name != "build.py")
+
+
+def url(path: Path) -> str:
+    """Where Colab opens a notebook."""
+    return f"https://colab.research.google.com/github/{REPOSITORY}/blob/main/colab/{path.stem}.ipynb"
+
+
+def notebook(path: Path) -> str:
+    """The notebook of a source, without outputs; its first cell has the badge below the title."""
+    text = path.read_text().replace("{{repository}}", REPOSITORY)
+    found = jupytext.reads(text, fmt="py:percent")
+    title, _, rest = found.cells[0].source.partition("\n")
+    found.cells[0].source = f"{title}\n\n{BADGE.format(url=url(path))}\n{rest}"
+    for i, cell in enumerate(found.cells):
+        cell["id"] = f"cell-{i}"
+    found.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+    return jupytext.writes(found, fmt="ipynb")
+
+
+def main(arguments: list[str]) -> int:
+    """Writes, or with --check says whether all are up to date."""
+    stale = 0
+    for path in sources():
+        target, text = path.with_suffix(".ipynb"), notebook(path)
+        stale += not target.exists() or target.read_text() != text
+        if "--check" not in arguments:
+            target.write_text(text)
+    return int(stale > 0 and "--check" in arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
