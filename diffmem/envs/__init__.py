@@ -24,6 +24,7 @@ from diffmem.envs.chains import MemoryChain, Umbrella
 from diffmem.envs.concentration import Concentration
 from diffmem.envs.control import CartPole, Pendulum
 from diffmem.envs.counting import CountRecall, HigherLower
+from diffmem.envs.mini_pacman import MiniPacMan
 from diffmem.envs.t_maze import TMaze
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "HigherLower",
     "MemoryChain",
     "MineSweeper",
+    "MiniPacMan",
     "MultiDiscrete",
     "MultiarmedBandit",
     "NoParams",
