@@ -112,7 +112,7 @@ def test_anchors(name, level):
     """
     env, (best, mean) = envs.make(name, level), ANCHORS[name][level]
     first = level == next(iter(ANCHORS[name]))
-    steps = min(env.max_steps, 1000)
+    steps = min(env.max_steps, 1024)
     count = 1_000_000 // steps if first else max(64, 100_000 // steps)
     oracle, random = play(env, count, steps)
     for played in (oracle, random):
