@@ -13,7 +13,9 @@ import pytest
 from jaxtyping import install_import_hook
 
 # The shape annotations of the free functions are checked in every call that a test makes.
-install_import_hook(["diffmem.addressing", "diffmem.allocation", "diffmem.edits", "diffmem.fused"], "beartype.beartype")
+install_import_hook(
+    ["diffmem.addressing", "diffmem.allocation", "diffmem.edits", "diffmem.fused", "diffmem.sparse"], "beartype.beartype"
+)
 
 
 def pytest_addoption(parser):

@@ -193,7 +193,10 @@ def law_gradients_are_numerical(memory):
     for run in p.unroll.values():
         out = numpy(run(*moved))
         grads = jax.tree.leaves((out.params, out.before, out.xs))
+        chosen = [leaf for leaf in jax.tree.leaves(out.readout) if leaf.dtype.kind == "i"]
         for i in real:
+            if any((leaf[2 * i : 2 * i + 2] != leaf[-1]).any() for leaf in chosen):
+                continue  # other slots are read from: the value jumps
             want = (out.loss[2 * i] - out.loss[2 * i + 1]) / (2 * step)
             np.testing.assert_allclose(np.sum(grads[i][-1] * directions[i]), want, rtol=1e-5, atol=1e-6)
 
@@ -205,6 +208,8 @@ def law_weights_are_distributions(memory):
     least = 0 if isinstance(memory, PARTIAL) else 1
     for run in p.unroll.values():
         for weights in jax.tree.leaves(run(*arguments(p, starts=EVERY_MASK, seed=7)).readout.weights):
+            if weights.dtype.kind != "f":
+                continue  # the places of sparse weights
             assert (np.asarray(weights) >= 0).all()
             np.testing.assert_allclose(np.clip(np.sum(weights, -1), least, 1), np.sum(weights, -1), atol=1e-5)
 

@@ -14,6 +14,7 @@ from diffmem import (
     LSTM,
     NTM,
     RMC,
+    SAM,
     Controlled,
     DeltaRule,
     DMNPlus,
@@ -59,6 +60,7 @@ VARIANTS = {
     "rmc-attended": RMC(5, slots=8, width=6, heads=2, blocks=2, gate="memory", readout="attended", learned_state=True),
     "fast_weights-preliminary": FastWeights(5, hidden_size=16, key="preliminary", chunk=3),
     "plastic-retroactive": Plastic(5, hidden_size=6, rule="retroactive"),
+    "sam-hashed": SAM(5, slots=11, width=6, heads=2, nearest=3, lookup="hashed", tables=2, bucket=4),
     "stack": Stack((GRU(5, 7), Hebbian(7, key_size=3, value_size=2))),
 }
 # Laws that say nothing about a memory without these methods.

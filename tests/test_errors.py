@@ -16,6 +16,7 @@ from diffmem import (
     LSTM,
     NTM,
     RMC,
+    SAM,
     Controlled,
     FastWeights,
     FeedForward,
@@ -163,8 +164,12 @@ def ntm(**options):
         (
             lambda: DNC(5, slots=2**20),
             r"DNC\.slots is 1048576: one sequence's links \[1, 1048576, 1048576\] take 4,096 GiB.*this machine has \d+ GiB"
-            r".*links=False.*SDNC",
+            r".*links=False.*SAM",
         ),
+        (lambda: SAM(5, slots=8, nearest=9), r"SAM\.nearest is 9, more than the 8 slots; legal: 1\.\.8"),
+        (lambda: SAM(5, slots=8, heads=9), r"SAM\.heads is 9, more than the 8 slots"),
+        (lambda: SAM(5, lookup="tree"), r"SAM\.lookup is 'tree'; legal: 'linear', 'approximate', 'hashed'"),
+        (lambda: SAM(5, threshold=-0.1), r"SAM\.threshold is -0\.1; it must be >= 0"),
         (lambda: control(ntm(), 9, controller="rnn"), r"controller is 'rnn'; legal: 'lstm', 'gru', 'feedforward'"),
         (lambda: control(ntm(), 9, depth=0), r"depth is 0; it must be an integer >= 1"),
     ],
@@ -180,6 +185,7 @@ def test_the_smallest_legal_settings_are_legal():
     assert ntm(slots=1, width=1, shift_range=0, input_size=1)
     assert DNC(1, slots=1, width=1, read_heads=1)
     assert DNC(5, slots=2**20, links=False)
+    assert SAM(1, slots=1, width=1, nearest=1)
     assert control(ntm(), 1).input_size == 1
     assert Controlled(LSTM(4, 5), ntm()).input_size == 1
 

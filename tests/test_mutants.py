@@ -17,7 +17,7 @@ import pytest
 from jax import lax
 
 import diffmem
-from diffmem import addressing, allocation, diagonal, edits, fused
+from diffmem import addressing, allocation, diagonal, edits, fused, sparse
 from diffmem.controller import Controlled, ControlledState
 from diffmem.memories.ntm import NTM
 from diffmem.memories.rmc import RMC
@@ -32,6 +32,7 @@ LEAKY, HEBBIAN = Leaky(), diffmem.Hebbian(4, key_size=2, value_size=2, heads=3)
 LRU = diffmem.LRU(4, 3, hidden_size=2, chunk=3)
 CONTENT = NTM(4, slots=5, width=3, addressing="content", read_heads=2, initial_memory="random")
 DNC = diffmem.DNC(4, slots=5, width=3, read_heads=2)
+SAM = diffmem.SAM(4, slots=5, width=3, nearest=2)
 LOCATED = NTM(4, slots=5, width=3, read_heads=2)
 RELATIONAL = RMC(4, slots=3, width=6, heads=2, key_size=2, blocks=2)
 FAST, PLASTIC = diffmem.FastWeights(4, hidden_size=6, heads=2), diffmem.Plastic(4, hidden_size=3, rule="retroactive")
@@ -217,6 +218,14 @@ MUTANTS = {
         oracle(DNC),
     ),
     "usage of the step before is freed too late": (replaced(diffmem.DNC, "step", forgets("usage")), oracle(DNC)),
+    "writes where it was used last": (
+        replaced(sparse, "touch", lambda touch: lambda recency, places, _: touch(recency, places, places < 0)),
+        oracle(SAM),
+    ),
+    "reads the farthest": (
+        replaced(sparse, "top_k", lambda top_k: lambda scores, k: top_k(-scores, k)),
+        oracle(SAM),
+    ),
     "gradient cut": (replaced(UNROLL, "_chunked_scan", cut), law("unroll_is_loop")),
     "reset by multiplication": (
         replaced(UNROLL, "where", lambda _: multiply),

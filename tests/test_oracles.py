@@ -26,6 +26,7 @@ from tests.oracles import (
     plastic,
     recurrent,
     rmc,
+    sam,
 )
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "strict_types")
@@ -48,6 +49,7 @@ ORACLES = {
     "ntm": ntm,
     "plastic": SimpleNamespace(unroll=plastic.plastic_unroll),
     "rmc": rmc,
+    "sam": sam,
 }
 TIME = 7
 STARTS = np.array([0, 0, 1, 0, 0, 1, 1], bool)
@@ -307,6 +309,12 @@ def test_dnc(option):
     compare(dnc.unroll, memory, [random_params(memory, np.random.default_rng(2), scale) for scale in (0.5, 3.0)])
 
 
+@pytest.mark.parametrize("option", [dict(heads=1, nearest=1), dict(heads=4, nearest=5, slots=7, threshold=0.1)], ids=name_of)
+def test_sam(option):
+    memory = diffmem.SAM(**{**diffmem.entry("sam").small, **option})
+    compare(sam.unroll, memory, [random_params(memory, np.random.default_rng(2), scale) for scale in (0.5, 3.0)])
+
+
 def test_clipped_lstm():
     memory = diffmem.LSTM(5, 6, clip=0.3)
     compare(recurrent.lstm_unroll, memory, [random_params(memory, np.random.default_rng(2), 1.0)])
@@ -390,5 +398,6 @@ def test_an_oracle_is_not_the_library():
         plastic,
         recurrent,
         rmc,
+        sam,
     ):
         assert not {"jax", "jnp", "diffmem"} & set(vars(module))

@@ -15,6 +15,7 @@ from diffmem.memories.ntm import NTM, NTMState
 from diffmem.memories.plastic import Plastic
 from diffmem.memories.recurrent import GRU, LSTM, GRUState, LSTMState
 from diffmem.memories.rmc import RMC, RMCState
+from diffmem.memories.sam import SAM, SAMState
 
 __all__ = [
     "DMN",
@@ -25,6 +26,7 @@ __all__ = [
     "LSTM",
     "NTM",
     "RMC",
+    "SAM",
     "DMNPlus",
     "DNCState",
     "DeltaRule",
@@ -39,4 +41,5 @@ __all__ = [
     "NTMState",
     "Plastic",
     "RMCState",
+    "SAMState",
 ]

@@ -72,7 +72,7 @@ class DNC:
         read_heads: number of read heads, at most N.
         write_heads: number of write heads, at most N. They write at once; each has links of its own.
         links: whether there are temporal links; without them reads are by content alone and there are no read modes. They
-            cost N * N per write head and step: `sdnc` has sparse ones.
+            cost N * N per write head and step.
         masked: whether heads look keys up in some components only, by a mask in 0..1 (Csordas & Schmidhuber 2019).
         deallocate: whether freed slots are emptied, M_n <- psi_n M_n, so that content lookup no longer finds them (ibid.).
         sharpen: whether each head sharpens what it gets from the links, by a learned power >= 1 (ibid.).
@@ -133,7 +133,7 @@ class DNC:
             raise ValueError(
                 f"DNC.slots is {self.slots}: one sequence's links [{self.write_heads}, {self.slots}, {self.slots}] take "
                 f"{size / 2**30:,.0f} GiB in float32, and this machine has {room / 2**30:,.0f} GiB. Use DNC(links=False), or "
-                "SDNC, whose links are sparse"
+                "SAM, which touches few slots"
             )
         if self.sharpen and not self.links:
             raise ValueError("DNC.sharpen is True, but there is nothing to sharpen: DNC.links is False")
