@@ -10,7 +10,7 @@ import numpy as np
 from diffmem.base import Array, Memory, Params, Readout
 
 # One hue per series, told apart in grey too.
-COLOURS = ("#1f5fa8", "#c8541b", "#3a8a4d", "#7d4fa3", "#8a6d1f")
+COLOURS = ("#1f5fa8", "#c8541b", "#3a8a4d", "#7d4fa3", "#8a6d1f", "#5b5b5b")
 
 
 def trace(memory: Memory, params: Params, xs: Array) -> tuple[Any, Readout]:
@@ -90,6 +90,31 @@ def generalisation_curve(
         axes.plot(lengths, [np.median(by_length[n]) for n in lengths], color=colour, linewidth=2, label=label)
     axes.set_yscale("symlog", linthresh=1)
     axes.set(xlabel=xlabel, ylabel=ylabel, ylim=(-0.05, None))
+    axes.legend(frameon=False)
+    return figure
+
+
+def capacity_curve(results: Mapping[str, Mapping[int, Sequence[float]]], *, guess: float | None = None):
+    """How many pairs a memory recalls: accuracy in percent against the number of pairs, on a logarithmic axis of base 2.
+
+    Args:
+        results: label -> {number of pairs: one value per seed}; a dot per seed and a line through the medians.
+        guess: the accuracy of guessing, a dotted line.
+
+    Returns:
+        A matplotlib figure.
+    """
+    figure, axes = _figure(6, 3.6)
+    if guess is not None:
+        axes.axhline(guess, color="0.6", linestyle=":", label="guessing")
+    for colour, (label, by_pairs) in zip(COLOURS, results.items(), strict=False):
+        pairs = sorted(by_pairs)
+        for count in pairs:
+            axes.plot([count] * len(by_pairs[count]), by_pairs[count], "o", color=colour, alpha=0.35, markersize=4)
+        axes.plot(pairs, [np.median(by_pairs[n]) for n in pairs], color=colour, linewidth=2, label=label)
+    axes.set_xscale("log", base=2)
+    axes.set(xlabel="pairs", ylabel="recalled (%)", ylim=(-2, 102))
+    axes.xaxis.set_major_formatter(lambda pairs, _: f"{pairs:g}")
     axes.legend(frameon=False)
     return figure
 

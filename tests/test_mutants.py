@@ -17,11 +17,11 @@ import pytest
 from jax import lax
 
 import diffmem
-from diffmem import addressing, allocation, diagonal, edits, fused, sparse
+from diffmem import addressing, allocation, diagonal, edits, fused, matrix, sparse
 from diffmem.controller import Controlled, ControlledState
 from diffmem.memories.ntm import NTM
 from diffmem.memories.rmc import RMC
-from tests import contract, test_oracles
+from tests import contract, test_matrix, test_oracles
 from tests.test_fused import erase_add_case, focus_case, hold, readable_erase_add, readable_focus, with_pullback
 from tests.test_laws import BROKEN, LAWS, NOTICED, Leaky
 
@@ -35,6 +35,7 @@ DNC = diffmem.DNC(4, slots=5, width=3, read_heads=2)
 SAM = diffmem.SAM(4, slots=5, width=3, nearest=2)
 LOCATED = NTM(4, slots=5, width=3, read_heads=2)
 RELATIONAL = RMC(4, slots=3, width=6, heads=2, key_size=2, blocks=2)
+DELTA, LINEAR = diffmem.DeltaRule(4, key_size=3, value_size=2), diffmem.LinearAttention(4, key_size=3, value_size=2)
 FAST, PLASTIC = diffmem.FastWeights(4, hidden_size=6, heads=2), diffmem.Plastic(4, hidden_size=3, rule="retroactive")
 
 
@@ -61,6 +62,10 @@ def focus_comparison():
 
 def erase_add_comparison():
     hold((with_pullback(fused.erase_add), with_pullback(readable_erase_add)), erase_add_case(seed=3))
+
+
+def chunk_comparison():
+    test_matrix.hold_chunks(13, decay=True)
 
 
 @functools.cache
@@ -110,6 +115,10 @@ def forgets(field):
         return forgetful
 
     return wrap
+
+
+def unnormalised(read):
+    return lambda self, params, state, query: (state, read(self, params, state._replace(normaliser=None), query)[1])
 
 
 def reads_too_early(step):
@@ -293,6 +302,33 @@ MUTANTS = {
     "erase_add: no gradient of the erasing": (
         source(fused, "erase_add", ("add @ d_slots - erase @ overlap", "add @ d_slots")),
         erase_add_comparison,
+    ),
+    "delta: the error is not formed": (
+        source(edits, "delta", ("gate * (value - key @ matrix)", "gate * value")),
+        oracle(DELTA),
+    ),
+    "delta: a chunk does not fade": (
+        source(matrix, "delta_chunk", ("gate * fade.within * (key", "gate * jnp.sign(fade.within) * (key")),
+        chunk_comparison,
+    ),
+    "delta: the inverse stops early": (
+        source(matrix, "invert_unit_lower", ("while block < size", "while 2 * block < size")),
+        chunk_comparison,
+    ),
+    "fading by a difference of long sums": (
+        source(
+            matrix,
+            "fading",
+            (
+                "jnp.cumsum(jnp.where(step[:, None] > step, log_rates[..., None], 0), -2)",
+                "(total := jnp.cumsum(log_rates.astype('float32'), -1))[..., None] - total[..., None, :]",
+            ),
+        ),
+        chunk_comparison,
+    ),
+    "linear attention does not normalise": (
+        replaced(diffmem.LinearAttention, "read", unnormalised),
+        oracle(LINEAR),
     ),
 }
 

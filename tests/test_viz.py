@@ -35,6 +35,14 @@ def test_generalisation_curve_goes_through_the_medians_in_order():
     assert median.get_ydata().tolist() == [0.0, 4.0]
 
 
+def test_capacity_curve_goes_through_the_medians_in_order():
+    axes = viz.capacity_curve({"delta": {64: [90.0, 99.0, 98.0], 4: [100.0]}}, guess=2.0).axes[0]
+    assert axes.lines[-1].get_xdata().tolist() == [4, 64]
+    assert axes.lines[-1].get_ydata().tolist() == [100.0, 98.0]
+    assert axes.lines[0].get_ydata() == [2.0, 2.0]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["guessing", "delta"]
+
+
 def test_memory_use_shows_the_used_slots_only():
     """A head that walks over the end of the ring, from slot 47 to slot 2, is drawn as one line."""
     steps, slots = 6, 50
