@@ -9,6 +9,7 @@ import re
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 
 import diffmem
@@ -47,24 +48,65 @@ BABI = {
 }
 
 
+# What a memory is best known for here: results file, length or None for a mean over bAbI's tasks, metric, what it is, what was
+# published.
+KNOWN_FOR = {
+    "ntm": ("ntm_copy", "120", "wrong_bits_per_sequence", "copy, length 120: {} of 960 bits wrong", "a few"),
+    "memn2n": ("stories/babi_memn2n_10k_joint", None, "mean", "bAbI 10k joint: {} % wrong", "7.5 %"),
+    "memnn": ("stories/babi_memnn_1k_single", None, "mean", "bAbI 1k: {} % wrong", "6.7 %"),
+    "dmnplus": ("stories/babi_best_10k_joint", None, "mean", "bAbI 10k joint: {} % wrong", "2.8 % (single tasks)"),
+    "delta_rule": ("delta_mqar", "64", "error_percent", "recall of 64 pairs: {} % wrong", ""),
+    "linear_attention": ("linear_mqar", "64", "error_percent", "recall of 64 pairs: {} % wrong", ""),
+    "fast_weights": ("fast_weights_retrieval", "8", "error_percent", "associative retrieval: {} % wrong", "0 %"),
+    "plastic": ("plastic_patterns", "5", "error_percent", "pattern completion: {} % wrong", ""),
+    "rmc": ("rmc_lte_copy", "10", "error_percent", "memorisation, 10 digits: {} % wrong", "0 %"),
+    "dnc": ("dnc_copy", "20", "wrong_bits_per_sequence", "copy, length 20: {} bits wrong", ""),
+    "memoria": ("memoria_sorting", None, "error_percent", "sorting: {} % wrong", ""),
+}
+
+
+def known_for(name: str) -> tuple[str, str]:
+    """A memory's headline result and the published one, both empty where there is none."""
+    if name not in KNOWN_FOR:
+        return "", ""
+    file, length, metric, text, published = KNOWN_FOR[name]
+    path = RESULTS / f"{file}.json"
+    if not path.exists():
+        return "", ""
+    value = json.loads(path.read_text())[metric]
+    if isinstance(value, dict):
+        value = value[length if length in value else list(value)[-1]]
+    return text.format(f"{value:.3g}"), published
+
+
+def ways(memory) -> str:
+    """How a memory runs over time, other than step by step."""
+    able = {"parallel": "combine", "chunked": "step_all"}
+    return ", ".join(way for way, verb in able.items() if hasattr(memory, verb)) or "no"
+
+
 def memories() -> str:
-    """Every registered memory: name, what it is, paper, state, whether it runs in parallel over time."""
-    rows = ["| name | memory | state | parallel in time | paper |", "|---|---|---|---|---|"]
+    """Every registered memory: name, paper, size of its state, whether it runs in parallel over time, headline result."""
+    rows = ["| name | paper | state | parallel | here | published |", "|---|---|--:|---|---|---|"]
     for name in diffmem.names():
-        entry = diffmem.entry(name)
-        memory = entry.cls(**entry.small)
-        state = type(memory.init_state(memory.init_params(_key())))
-        fields = ", ".join(f"`{field}`" for field in state._fields)
-        first = (entry.cls.__doc__ or "").splitlines()[0].rstrip(".")
-        parallel = "yes" if hasattr(memory, "combine") or hasattr(memory, "step_all") else "no"
-        rows.append(f"| `{name}` | {first} | {fields} | {parallel} | {entry.paper} |")
+        memory = diffmem.make(name, input_size=64)
+        state = jax.eval_shape(lambda memory=memory: memory.init_state(memory.init_params(jax.random.key(0))))
+        numbers = sum(leaf.size for leaf in jax.tree.leaves(state))
+        here, published = known_for(name)
+        rows.append(f"| `{name}` | {diffmem.entry(name).paper} | {numbers:,} | {ways(memory)} | {here} | {published} |")
     return "\n".join(rows)
 
 
-def _key():
-    import jax
-
-    return jax.random.key(0)
+def catalogue() -> str:
+    """Every registered memory: name, what it is, its state."""
+    rows = ["| name | memory | state | paper |", "|---|---|---|---|"]
+    for name in diffmem.names():
+        entry = diffmem.entry(name)
+        memory = entry.cls(**entry.small)
+        state = jax.eval_shape(lambda memory=memory: memory.init_state(memory.init_params(jax.random.key(0))))
+        first = (entry.cls.__doc__ or "").splitlines()[0].rstrip(".")
+        rows.append(f"| `{name}` | {first} | {', '.join(f'`{field}`' for field in state._fields)} | {entry.paper} |")
+    return "\n".join(rows)
 
 
 def headlines() -> str:
@@ -178,21 +220,25 @@ def speed() -> str:
         times = " | ".join(f"{line[key]:.1f} ms" for key in ("forward_ms", "forward_backward_ms"))
         sizes = f"{line['peak_megabytes']:.0f} MB | {line['tokens_per_second']:,}"
         rows.append(f"| `{name}` | {line['compile_seconds']:.1f} s | {times} | {sizes} |")
-    comparison = [line for line in lines if "comparison" in line][-1]
-    ratios = [
-        f"{value:.1f}x {key.removeprefix('times_faster_than_')}" for key, value in comparison.items() if key.startswith("times")
-    ]
-    growth = {line["growth"]: line for line in lines if "growth" in line}
+    growth = {line["growth"]: line for line in lines if "growth" in line and "memory" not in line}
     grown = "; ".join(
         f"T = {length}: {line['microseconds_per_token']:.1f} us a token, {line['peak_megabytes']:.0f} MB"
         for length, line in sorted(growth.items())
     )
-    names = {"ntm_plain": "as fast as plain `lax.scan` + autodiff", "torch_compiled": "as fast as compiled PyTorch"}
-    said = ", ".join(f"{r.split()[0]} {names[r.split()[1]]}" for r in ratios)
-    return "\n".join([*rows, "", f"NTM, forward + backward in the same run: {said}. With `remat=64`: {grown}."])
+    return "\n".join([*rows, "", f"NTM with `remat=64`, by length: {grown}."])
+
+
+def comparisons() -> str:
+    """Every comparison with a peer in the same run, one line each."""
+    lines = [json.loads(line) for line in (RESULTS / "bench.jsonl").read_text().splitlines()]
+    found = [line for line in lines if line.get("comparison") == "forward+backward"][-1]
+    plain, torch = found["times_faster_than_ntm_plain"], found["times_faster_than_torch_compiled"]
+    rows = [f"- NTM 128 x 20: {plain:.1f}x plain `lax.scan` + autodiff, {torch:.1f}x compiled PyTorch (`experiments.bench`)"]
+    return "\n".join(rows)
 
 
 TABLES = {
+    "comparisons": comparisons,
     "babi": babi,
     "babi_by_task": babi_by_task,
     "far": far,

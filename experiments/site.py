@@ -146,9 +146,9 @@ def _memory_of(found: dict[str, Any]) -> str | None:
 
 def overview() -> str:
     """The table of memories, each with a link to its page."""
-    from experiments.readme import memories
+    from experiments.readme import catalogue
 
-    table = re.sub(r"^\| `(\w+)` ", r"| [`\1`](memories/\1.md) ", memories(), flags=re.MULTILINE)
+    table = re.sub(r"^\| `(\w+)` ", r"| [`\1`](memories/\1.md) ", catalogue(), flags=re.MULTILINE)
     return f"# Memories\n\nA memory's page has equations, state, cost, differences from the paper and results.\n\n{table}\n"
 
 

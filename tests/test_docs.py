@@ -69,7 +69,7 @@ def test_claims_about_more_slots(file, length, said):
 
 
 def test_readme_has_its_tables():
-    assert all(f"<!-- {name} -->" in README for name in ("memories", "headlines", "speed"))
+    assert all(f"<!-- {name} -->" in README for name in ("memories", "comparisons"))
 
 
 def test_links_and_pictures_exist():
