@@ -10,9 +10,10 @@ Results are appended to experiments/results/bench.jsonl with the commit, the ver
 
 import dataclasses
 import sys
+import time
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -26,6 +27,8 @@ from diffmem.models import Categorical
 from experiments.bench import append, compiled, medians
 from experiments.rl import Config, collect, initial_agents, learn, make_optimizer
 
+CLOCKS = {"cpu": time.process_time, "wall": time.perf_counter}
+
 
 @dataclass
 class Options:
@@ -37,6 +40,8 @@ class Options:
     """Measurements of which the median is taken."""
     long: int = 1024
     """Steps of a rollout in (c); 0: leave it out."""
+    clock: Literal["cpu", "wall"] = "cpu"
+    """Seconds of CPU time, which other programs on the machine disturb little, or on the wall."""
     store: bool = True
     """Append the results to experiments/results/bench.jsonl."""
 
@@ -190,10 +195,11 @@ def shares(options: Options) -> dict[str, Any]:
         "ours": compiled(iteration, (params, optimizer, agents, key)).run,
         "plain": compiled(plain_iteration, (*jax.jit(plain_init)(key), key)).run,
     }
-    ms = medians(runs, options.repeats)
+    ms = medians(runs, options.repeats, CLOCKS[options.clock])
     total, steps = ms["collect"] + ms["learn"], config.envs * config.rollout
     return {
         "ppo": "gru",
+        "clock": options.clock,
         "env": options.env,
         "envs": config.envs,
         "rollout": config.rollout,
@@ -217,8 +223,8 @@ def long_rollouts(options: Options) -> dict[str, Any]:
         params, optimizer, agents = jax.jit(ours(config)[0])(key)
         rollout = jax.jit(partial(collect, config))(params, agents, key)[1]
         runs[config.memory] = compiled(partial(learn, config), (params, optimizer, rollout, key)).run
-    ms = medians(runs, max(options.repeats // 2, 3))
-    row: dict[str, Any] = {"ppo": "ffm", "envs": gru.envs, "rollout": options.long}
+    ms = medians(runs, max(options.repeats // 2, 3), CLOCKS[options.clock])
+    row: dict[str, Any] = {"ppo": "ffm", "clock": options.clock, "envs": gru.envs, "rollout": options.long}
     row |= {f"{name}_learn_seconds": round(value / 1e3, 2) for name, value in ms.items()}
     return row | {"times_faster_than_gru": round(ms["gru"] / ms["ffm"], 2)}
 

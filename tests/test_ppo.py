@@ -46,13 +46,13 @@ def config(**options) -> Config:
     return Config(**{"env": "echo", **SMALL, **options})
 
 
-def act(run, seed=0, params=None):
+def act(run, seed=0):
     """Parameters whose policy is not uniform, and two rollouts, so that the second begins within episodes."""
 
     @jax.jit
     def go(key):
         params = run.model().init_params(key)
-        params["actor"]["output"]["kernel"] *= 100
+        params["actor"]["output"]["kernel"] *= {"dnc": 500}.get(run.memory, 100)  # little is read from a DNC at first
         agents = initial_agents(run, params, key)
         agents, _ = collect(run, params, agents, jax.random.fold_in(key, 1))
         return params, agents, collect(run, params, agents, jax.random.fold_in(key, 2))[1]
