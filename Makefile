@@ -53,7 +53,7 @@ bench: .venv/.installed ## measure speed and memory, next to a plain scan and, w
 	$(RUN) experiments.bench
 
 # Installs the wheel as a stranger would: newest versions, an empty environment, a folder from which the checkout is not seen.
-wheel-test: .venv/.installed ## build wheel and sdist, and run the README's first example on the installed wheel
+wheel-test: .venv/.installed ## build wheel and sdist, and run the README's Python on the installed wheel
 	rm -rf dist
 	.venv/bin/uv build --no-build-isolation --python .venv/bin/python --out-dir dist
 	.venv/bin/python -c 'import glob, zipfile; \
@@ -61,7 +61,7 @@ wheel-test: .venv/.installed ## build wheel and sdist, and run the README's firs
 		extra = [n for n in names if not n.startswith(("diffmem/", "diffmem-"))]; \
 		assert not extra and "diffmem/py.typed" in names, extra or "no py.typed"'
 	@set -e; wheel=$$PWD/$$(echo dist/*.whl); uv=$$PWD/.venv/bin/uv; place=$$(mktemp -d); trap 'rm -rf "$$place"' EXIT; \
-	awk '/^```/ { on = /^```python/ && !seen++; next } on' README.md > "$$place/readme.py"; \
+	awk '/^```/ { on = /^```python/; next } on' README.md > "$$place/readme.py"; \
 	test -s "$$place/readme.py" || { echo "README.md has no python example"; exit 1; }; \
 	"$$uv" venv --quiet --python .venv/bin/python "$$place/env"; \
 	"$$uv" pip install --quiet --python "$$place/env/bin/python" "$$wheel"; \

@@ -25,7 +25,18 @@ from experiments.runs import RESULTS
 ROOT = Path(__file__).parents[1]
 # What is public: these packages' __all__, and all functions and classes of these modules.
 PACKAGES = (diffmem, diffmem.models, diffmem.tasks, diffmem.envs)
-MODULES = ("addressing", "edits", "layers", "viz", "export", "adapters.linen", "adapters.nnx", "tasks.babi")
+MODULES = (
+    "addressing",
+    "allocation",
+    "edits",
+    "layers",
+    "sharding",
+    "viz",
+    "export",
+    "adapters.linen",
+    "adapters.nnx",
+    "tasks.babi",
+)
 BLOB = "https://github.com/diffmem/diffmem/blob/main/"
 
 

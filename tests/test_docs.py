@@ -1,6 +1,8 @@
 """The README: its code prints what it says, its tables are those of the committed results, its links lead somewhere."""
 
 import contextlib
+import importlib
+import inspect
 import io
 import json
 import os
@@ -42,6 +44,18 @@ def test_python_blocks_print_what_their_comments_say(path):
     assert expected
     lines = printed.getvalue().splitlines()
     assert [line for line in lines if line in expected] == expected, printed.getvalue()
+
+
+def test_every_public_symbol_has_a_docstring():
+    from experiments import site
+
+    for package in site.PACKAGES:
+        for name in package.__all__:
+            thing = getattr(package, name)
+            assert inspect.getdoc(thing), f"{package.__name__}.{name}"
+    for name in site.MODULES:
+        for one, thing in site.public(importlib.import_module(f"diffmem.{name}")):
+            assert inspect.getdoc(thing), f"diffmem.{name}.{one}"
 
 
 def test_site_builds_without_warnings(tmp_path):
