@@ -5,6 +5,7 @@ from diffmem.tasks.associative import MultiQueryRecall
 from diffmem.tasks.base import (
     Batch,
     BitTask,
+    DigitTask,
     SymbolTask,
     Task,
     bits_per_sequence,
@@ -12,6 +13,8 @@ from diffmem.tasks.base import (
     sample_lengths,
     wrong_bits_per_sequence,
 )
+from diffmem.tasks.graphs import ShortestPath, Traversal
+from diffmem.tasks.inference import Inference
 from diffmem.tasks.ngrams import NGrams
 from diffmem.tasks.patterns import ImageCompletion, PatternCompletion
 from diffmem.tasks.programs import Memorisation, Programs
@@ -26,6 +29,7 @@ TASKS = {
     "associative_retrieval": AssociativeRetrieval,
     "character_model": CharacterModel,
     "image_completion": ImageCompletion,
+    "inference": Inference,
     "multi_query_recall": MultiQueryRecall,
     "memorisation": Memorisation,
     "ngrams": NGrams,
@@ -33,6 +37,8 @@ TASKS = {
     "pattern_completion": PatternCompletion,
     "priority_sort": PrioritySort,
     "programs": Programs,
+    "shortest_path": ShortestPath,
+    "traversal": Traversal,
     "word_model": WordModel,
 }
 
@@ -44,7 +50,9 @@ __all__ = [
     "BitTask",
     "CharacterModel",
     "Copy",
+    "DigitTask",
     "ImageCompletion",
+    "Inference",
     "Memorisation",
     "MultiQueryRecall",
     "NGrams",
@@ -53,8 +61,10 @@ __all__ = [
     "PrioritySort",
     "Programs",
     "RepeatCopy",
+    "ShortestPath",
     "SymbolTask",
     "Task",
+    "Traversal",
     "WordModel",
     "bits_per_sequence",
     "cross_entropy",

@@ -17,7 +17,8 @@ class Batch(NamedTuple):
     """Sequences of different lengths, padded to one shape: after its own end a sequence is zero and masked out.
 
     inputs: [B, T, input_size] float32.
-    targets: [B, T, output_size] float32, each 0 or 1, of a `BitTask`; [B, T] int32 of a `SymbolTask`.
+    targets: [B, T, output_size] float32, each 0 or 1, of a `BitTask`; [B, T] int32 of a `SymbolTask`; [B, T, G] int32 of a
+        `DigitTask`.
     mask: [B, T] bool, True where the cost counts.
     """
 
@@ -113,6 +114,36 @@ class SymbolTask(_DrawnTask):
             "sequence_error_percent": 100 * wrong.any(-1).mean(),
             "cross_entropy": self.loss(logits, batch),
         }
+
+
+class DigitTask(_DrawnTask):
+    """A task whose targets are groups of digits 0..9, [B, T, G], each told apart by a softmax: logits [B, T, 10 G].
+
+    An answer is all digits at all masked steps of a sequence, and right only as a whole. The fields of a `BitTask`.
+    """
+
+    def loss(self, logits: Array, batch: Batch) -> Array:
+        """The mean cross-entropy of a masked step, in nats, summed over its digits: a scalar to train on."""
+        return cross_entropy(*_digit_by_digit(logits, batch)).sum() / jnp.maximum(batch.mask.sum(), 1)
+
+    def metrics(self, logits: Array, batch: Batch) -> dict[str, Array]:
+        """Scalars by name: answers that are not right as a whole, and wrong digits, in percent, and the cross-entropy."""
+        each, digits = _digit_by_digit(logits, batch)
+        wrong = (jnp.argmax(each, -1) != digits.targets) & digits.mask
+        return {
+            "error_percent": 100 * wrong.any((1, 2)).mean(),
+            "digit_error_percent": 100 * wrong.sum() / jnp.maximum(digits.mask.sum(), 1),
+            "cross_entropy": self.loss(logits, batch),
+        }
+
+
+def _digit_by_digit(logits: Array, batch: Batch) -> tuple[Array, Batch]:
+    """Logits [B, T, G, 10], and the batch with a mask for every digit, [B, T, G]."""
+    expected = (*batch.targets.shape[:-1], 10 * batch.targets.shape[-1])
+    if logits.shape != expected:
+        raise ValueError(f"logits have shape {logits.shape}; legal: {expected}, ten for each of the targets' digits")
+    mask = jnp.broadcast_to(batch.mask[..., None], batch.targets.shape)
+    return logits.reshape(*batch.targets.shape, 10), batch._replace(mask=mask)
 
 
 def cross_entropy(logits: Array, batch: Batch) -> Array:

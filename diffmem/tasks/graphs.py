@@ -1,0 +1,247 @@
+"""Two graph tasks of the Differentiable Neural Computer: traversal and shortest path. The third is in `inference.py`.
+
+A graph is read edge by edge, as triples of labels in random order; a query follows, then perhaps steps for planning, then the
+answer, triples again. Labels are new in every sequence, so that a graph can only be read, not learned.
+
+In the drawings time runs rightwards, letters and numbers are labels of three digits, `.` is zero and `x` marks a step whose
+cost counts. The graph is drawn with two edges from A, so that edge 1 leads to B and edge 2 to C, and so on.
+
+Source: Graves et al. 2016, Hybrid computing using a neural network with dynamic external memory, Nature 538, methods, "Graph
+task descriptions", and figure 2.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from diffmem.base import check_choice
+from diffmem.tasks import family, underground
+from diffmem.tasks.base import Batch, DigitTask, check_at_least, settle_range
+from diffmem.tasks.triples import (
+    LABELS,
+    NONE,
+    Graph,
+    Map,
+    described,
+    distances,
+    distinct,
+    episode,
+    longest,
+    mapped,
+    nearest,
+    triples,
+)
+
+# Named graphs to evaluate on; more can be added.
+GRAPHS: dict[str, Map] = {
+    "underground": mapped(underground.EDGES),
+    "family": mapped(family.EDGES, family.KIN),
+}
+
+
+class Lesson(NamedTuple):
+    """Ranges, both ends included, that a sequence of a lesson is drawn from."""
+
+    nodes: tuple[int, int]
+    degree: tuple[int, int]
+    """Edges that leave a node."""
+    path: tuple[int, int]
+    """Edges that an answer follows."""
+
+
+@dataclass(frozen=True)
+class GraphTask(DigitTask):
+    """What the three tasks share. A length is the number of a lesson, from 1: `lengths` are the lessons trained on."""
+
+    lessons: ClassVar[tuple[Lesson, ...]]
+
+    max_length: int = 7
+    lengths: tuple[int, int] | None = None
+    graph: str = "random"
+    planning: int = 0
+
+    def __post_init__(self):
+        check_at_least(self, max_length=1, planning=0)
+        if self.max_length > len(self.lessons):
+            raise ValueError(
+                f"{type(self).__name__}.max_length is {self.max_length}; legal: 1 to {len(self.lessons)}, the number of lessons"
+            )
+        check_choice(self, "graph", ("random", *GRAPHS))
+        settle_range(self, "lengths", *self.legal_lengths)
+
+    input_size = property(lambda self: 92)
+    output_size = property(lambda self: 90)
+    legal_lengths = property(lambda self: (1, self.max_length))
+
+    def on(self, graph: str):
+        """The same task on a named graph: a lesson then only sets the length of paths."""
+        return replace(self, graph=graph)
+
+    @property
+    def steps(self) -> int:
+        """Room for the longest description, query, planning and answer up to lesson `max_length`."""
+        return self._edges + self._queries + self.planning + self._answers
+
+    @property
+    def _edges(self) -> int:
+        if self.graph != "random":
+            return int((GRAPHS[self.graph].destinations != NONE).sum())
+        return max(lesson.nodes[1] * lesson.degree[1] for lesson in self.lessons[: self.max_length])
+
+    @property
+    def _longest(self) -> int:
+        return max(lesson.path[1] for lesson in self.lessons[: self.max_length])
+
+    _queries = property(lambda self: 1)
+    _answers = property(lambda self: self._longest)
+
+    def _draw(self, key: Array, length: Array) -> tuple[Graph, Array]:
+        """A graph with labels, and how long a path is asked for."""
+        ranges = np.array(self.lessons)[: self.max_length]
+        drawn, shape, node_key, edge_key = jax.random.split(key, 4)
+        low, high = jnp.moveaxis(jnp.asarray(ranges)[length - 1], -1, 0)
+        count, degree, path = jax.random.randint(drawn, (3,), low, high + 1)
+        if self.graph == "random":
+            destinations = nearest(shape, count, degree, *ranges[:, :2, 1].max(0))
+            edges = distinct(edge_key, destinations.shape)
+        else:
+            destinations = jnp.asarray(GRAPHS[self.graph].destinations)
+            edges = jnp.broadcast_to(jax.random.permutation(edge_key, LABELS)[: destinations.shape[1]], destinations.shape)
+        return Graph(destinations, jax.random.permutation(node_key, LABELS)[: len(destinations)], edges), path
+
+    def _episode(self, key: Array, graph: Graph, query: Array, answer: Array, asked: Any, answered: Any, feedback=False):
+        description, edges = described(key, graph, self._edges)
+        counts = [edges, jnp.asarray(asked), jnp.asarray(self.planning), jnp.asarray(answered)]
+        return episode(description, query, answer, counts, feedback, self.steps)
+
+
+@dataclass(frozen=True)
+class Traversal(GraphTask):
+    """Follow edges from a node: given the node and the labels of the edges, name the edges in full.
+
+        lesson 2, path of 2         t   0  1  2  3  4  5  6  7  8
+        inputs    source                A  B  A  C  B  A  .  .  .
+                  edge                  1  1  2  1  2  2  1  .  .
+                  destination           B  C  C  B  A  .  .  .  .
+                  new phase             .  .  .  .  .  1  .  1  .
+                  answer now            .  .  .  .  .  .  .  1  1
+        targets   source                .  .  .  .  .  .  .  A  C
+                  edge                  .  .  .  .  .  .  .  2  1
+                  destination           .  .  .  .  .  .  .  C  B
+        mask                            .  .  .  .  .  .  .  x  x
+
+    Args:
+        max_length: last lesson that there is room for.
+        lengths: first and last lesson trained on; None: from 1 to max_length.
+        graph: "random", or a named graph: "underground", "family".
+        planning: steps without input between query and answer.
+
+    Example:
+        >>> batch = Traversal(max_length=2).sample(jax.random.key(0), 32, length=2)
+        >>> batch.inputs.shape, batch.targets.shape, int(batch.mask[0].sum()) in (1, 2)
+        ((32, 16, 92), (32, 16, 9), True)
+
+    Differences from the paper:
+        - the lessons are ours, see `Traversal.lessons`; the last has graphs and paths of the size of its Underground task.
+          Lessons are mixed evenly in training, where the paper moves on when one is learned.
+        - the Underground is another excerpt, of 106 edges instead of 84.
+        - no end marker: the answer is as long as the query.
+    """
+
+    lessons = (
+        Lesson((3, 4), (1, 2), (1, 1)),
+        Lesson((4, 6), (1, 2), (1, 2)),
+        Lesson((5, 8), (2, 2), (1, 3)),
+        Lesson((6, 12), (2, 3), (2, 4)),
+        Lesson((8, 16), (2, 4), (3, 5)),
+        Lesson((10, 20), (2, 5), (3, 6)),
+        Lesson((15, 25), (2, 5), (4, 7)),
+    )
+
+    _queries = property(lambda self: self._longest)
+
+    def example(self, key: Array, length: Array) -> Batch:
+        draw_key, start_key, walk_key, order_key = jax.random.split(key, 4)
+        graph, path = self._draw(draw_key, length)
+        there = graph.destinations != NONE
+
+        def step(node, key):
+            column = jax.random.categorical(key, jnp.where(there[node], 0.0, -jnp.inf))
+            return graph.destinations[node, column], (node, column)
+
+        start = jax.random.categorical(start_key, jnp.where(there.any(1), 0.0, -jnp.inf))
+        _, (sources, columns) = jax.lax.scan(step, start, jax.random.split(walk_key, self._longest))
+        answer = triples(graph, sources, columns)
+        first = jnp.arange(self._longest) == 0
+        query = answer.at[:, 0].set(jnp.where(first, answer[:, 0], NONE)).at[:, 2].set(NONE)
+        return self._episode(order_key, graph, query, answer, path, path)
+
+
+@dataclass(frozen=True)
+class ShortestPath(GraphTask):
+    """Find the shortest path between two nodes, after some steps of planning.
+
+        path of 2, 3 of planning    t   0  1  2  3  4  5  6  7  8  9 10
+        inputs    source                A  B  A  C  B  B  .  .  .  .  B
+                  edge                  1  1  2  1  2  .  .  .  .  .  2
+                  destination           B  D  C  B  A  C  .  .  .  .  A
+                  new phase             .  .  .  .  .  1  1  .  .  1  .
+                  answer now            .  .  .  .  .  .  .  .  .  1  1
+        targets   source                .  .  .  .  .  .  .  .  .  B  A
+                  edge                  .  .  .  .  .  .  .  .  .  2  2
+                  destination           .  .  .  .  .  .  .  .  .  A  C
+        mask                            .  .  .  .  .  .  .  .  .  x  x
+
+    The two nodes are a random pair with a single shortest path, of the length that is asked for or the longest below it. While
+    it answers, a model sees the triple that was right one step before. That an answer is right as a whole means the same as if
+    it saw its own triples: up to the first wrong one, they are the right ones.
+
+    Args:
+        max_length: last lesson that there is room for.
+        lengths: first and last lesson trained on; None: from 1 to max_length.
+        graph: "random", or a named graph: "underground", "family".
+        planning: steps without input between query and answer.
+
+    Example:
+        >>> batch = ShortestPath(max_length=2).sample(jax.random.key(0), 32, length=2)
+        >>> batch.inputs.shape, batch.targets.shape
+        ((32, 25, 92), (32, 25, 9))
+
+    Differences from the paper:
+        - the lessons are ours and are mixed evenly, and the Underground is another excerpt, as in `Traversal`.
+        - training is on the right path; in the paper a model is also led along its own, and learns to go on from there.
+        - pairs with several shortest paths are not asked about.
+    """
+
+    lessons = (
+        Lesson((3, 5), (1, 2), (1, 1)),
+        Lesson((5, 6), (2, 2), (1, 2)),
+        Lesson((6, 8), (2, 2), (2, 2)),
+        Lesson((8, 12), (2, 3), (2, 3)),
+        Lesson((10, 16), (2, 3), (2, 4)),
+        Lesson((15, 20), (2, 4), (3, 4)),
+        Lesson((20, 25), (2, 5), (3, 5)),
+    )
+
+    planning: int = 10
+
+    def example(self, key: Array, length: Array) -> Batch:
+        draw_key, pair_key, order_key = jax.random.split(key, 3)
+        graph, path = self._draw(draw_key, length)
+        distance, single = distances(graph.destinations, self._longest)
+        start, goal = longest(pair_key, jnp.where(single, distance, 0), path)
+
+        def step(node, _):
+            ends = graph.destinations[node]
+            nearer = (ends != NONE) & (distance[ends, goal] == distance[node, goal] - 1)
+            column = jnp.argmax(nearer)
+            return ends[column], (node, column)
+
+        _, (sources, columns) = jax.lax.scan(step, start, length=self._longest)
+        query = jnp.stack([graph.nodes[start], jnp.int32(NONE), graph.nodes[goal]])[None]
+        answer = triples(graph, sources, columns)
+        return self._episode(order_key, graph, query, answer, 1, distance[start, goal], feedback=True)

@@ -1,0 +1,28 @@
+"""A small DNC on the first two lessons of traversal: up to 6 nodes and 12 edges, paths of 1 or 2.
+
+    python -m experiments.train dnc_traversal
+    python -m experiments.train dnc_traversal --task.max-length 7 --task.lengths 1 7 --memory.slots 128 --steps 1000000
+
+Paper: 98.8 % of answers right in its last lesson, 98.8 % on the London Underground (7 steps), after a curriculum of millions of
+sequences; an LSTM had 37 % in the first lesson after two million (figure 2 and the section on graphs). The second command has
+graphs of that size; it needs an accelerator, and was not run.
+Hardware: one CPU core, about half an hour.
+Expected: see experiments/results/dnc_traversal.json for how far this budget goes.
+"""
+
+from diffmem import DNC
+from diffmem.tasks import Traversal
+from experiments.config import Config, Optimizer
+
+config = Config(
+    task=Traversal(max_length=2),
+    memory=DNC(input_size=128, slots=32, width=64, read_heads=2),
+    clip=20.0,
+    optimizer=Optimizer("adam", learning_rate=1e-3, clip_norm=10.0, cooldown=0.3),
+    batch=32,
+    steps=12_000,
+    log_every=100,
+    checkpoint_every=1000,
+    lengths=("1", "2", "3"),
+    sequences=1000,
+)
