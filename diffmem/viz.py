@@ -5,9 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from diffmem import layers
 from diffmem.base import Array, Memory, Params, Readout
+from diffmem.memories.dnc import DNC
 
 # One hue per series, told apart in grey too.
 COLOURS = ("#1f5fa8", "#c8541b", "#3a8a4d", "#7d4fa3", "#8a6d1f", "#5b5b5b")
@@ -158,6 +161,87 @@ def memory_use(inputs: Array, targets: Array, outputs: Array, write_weights: Arr
             axes.yaxis.set_major_formatter(lambda slot, _: f"{int(slot) % count}")
     for axes in grid[:-1]:
         axes.set_xticks([])
+    grid[-1].set_xlabel("time step")
+    return figure
+
+
+def dnc_gates(memory: DNC, params: Params, xs: Array) -> dict[str, Array]:
+    """The gates that a DNC set from its inputs.
+
+    Args:
+        memory: a DNC.
+        params: its own, without the controller's.
+        xs: [T, input_size], what drove it: the controller's outputs.
+
+    Returns:
+        By name, all in 0..1: "write gate" and "allocation gate" [T, write_heads], "free gates" [T, read_heads], and, if there
+        are links, "read modes" [T, read_heads, 1 + 2 write_heads]: backward by each write head, forward by each, by content.
+    """
+
+    def step(x):
+        *_, allocating, writing = memory._parts(params["write_heads"], x, memory.write_heads, memory._write_sizes)
+        *_, modes, _ = memory._parts(params["read_heads"], x, memory.read_heads, memory._read_sizes)
+        gates = {
+            "write gate": jax.nn.sigmoid(writing[:, 0]),
+            "allocation gate": jax.nn.sigmoid(allocating[:, 0]),
+            "free gates": jax.nn.sigmoid(layers.dense(params["free_gates"], x)),
+        }
+        return gates | ({"read modes": jax.nn.softmax(modes)} if memory.links else {})
+
+    return jax.vmap(step)(jnp.asarray(xs))
+
+
+def memory_schema(
+    inputs: Array, write_weights: Array, read_weights: Array, usage: Array, gates: Mapping[str, Any], *, marks: Any = ()
+):
+    """A DNC at work: what went in, where each head wrote and read, what was in use, and how the gates stood at each step.
+
+    Only the slots are shown that a head was at with a weight of more than 0.2, at some step.
+
+    Args:
+        inputs: [T, input_size].
+        write_weights: [T, write_heads, N], of a `DNCState` of every step.
+        read_weights: [T, read_heads, N].
+        usage: [T, N].
+        gates: see `dnc_gates`.
+        marks: steps [M] at which something new begins, drawn as lines.
+
+    Returns:
+        A matplotlib figure: panels over the same time axis.
+
+    Source: Graves et al. 2016, extended data figure 1, which shows a copy in this way.
+    """
+    written, read = np.asarray(write_weights), np.asarray(read_weights)
+    slots = np.flatnonzero(np.maximum(written.max((0, 1)), read.max((0, 1))) > 0.2)
+    slots = slots if len(slots) else np.arange(written.shape[2])
+    panels: list[tuple[str, np.ndarray, Any]] = [("inputs", np.asarray(inputs), [])]
+    for name, weights in (("write", written), ("read", read)):
+        for head in range(weights.shape[1]):
+            number = f" {head}" if weights.shape[1] > 1 else ""
+            panels.append((f"{name} weighting{number}\n(slot)", weights[:, head, slots], slots))
+    panels.append(("usage\n(slot)", np.asarray(usage)[:, slots], slots))
+    for name, values in gates.items():
+        if name != "read modes":
+            panels.append((name.replace(" ", "\n"), np.asarray(values), []))
+    if "read modes" in gates:
+        modes = np.asarray(gates["read modes"])
+        heads = (modes.shape[2] - 1) // 2
+        names = [f"{way}{f' {h}' if heads > 1 else ''}" for way in ("backward", "forward") for h in range(heads)]
+        for head in range(modes.shape[1]):
+            number = f" {head}" if modes.shape[1] > 1 else ""
+            panels.append((f"read\nmodes{number}", modes[:, head], [*names, "content"]))
+    heights = [min(0.2 + 0.1 * values.shape[1], 2) for _, values, _ in panels]
+    figure, grid = _figure(7, 1 + 0.9 * sum(heights), rows=len(panels), heights=heights)
+    for axes, (title, values, rows) in zip(grid, panels, strict=True):
+        axes.imshow(values.T, aspect="auto", cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+        axes.set_ylabel(title, fontsize=8, rotation=0, ha="right", va="center")
+        for mark in marks:
+            axes.axvline(mark - 0.5, color=COLOURS[1], linewidth=0.8)
+        labelled = range(0, len(rows), 1 if isinstance(rows, list) else max(len(rows) // 5, 1))
+        axes.set_yticks(labelled, [f"{rows[row]}" for row in labelled], fontsize=7)
+    for axes in grid[:-1]:
+        axes.set_xticks([])
+    grid[-1].xaxis.get_major_locator().set_params(integer=True)
     grid[-1].set_xlabel("time step")
     return figure
 

@@ -19,6 +19,7 @@ import numpy as np
 import tyro
 
 from diffmem.tasks.base import BitTask, uniform_integers
+from diffmem.tasks.graphs import GraphTask
 from experiments import runs
 from experiments.config import Config
 from experiments.runtime import use_compilation_cache, use_cpu_cores
@@ -36,6 +37,10 @@ class Options:
     """Lengths, such as 20 120, or a range to draw from, such as 1-20. None: those of the config."""
     slots: int | None = None
     """Another number of memory slots than in training."""
+    graph: str | None = None
+    """Of a task on graphs: a named graph, such as underground, in place of random ones. Lengths are the lessons' numbers."""
+    path: int | None = None
+    """With --graph: the length of all paths. None: as the lesson says."""
     sequences: int | None = None
     """Fresh sequences per length. None: as in the config."""
     seed: int = 1234
@@ -69,6 +74,19 @@ def resized(config: Config, slots: int | None) -> Config:
     if not hasattr(config.memory, "slots"):
         raise ValueError(f"--slots {slots}: {type(config.memory).__name__} has no slots")
     return dataclasses.replace(config, memory=dataclasses.replace(config.memory, slots=slots))
+
+
+def on_graph(config: Config, graph: str | None, path: int | None = None) -> Config:
+    """The config with its task on a named graph, and paths of this length.
+
+    Raises:
+        ValueError: the task has no graphs, or not this one.
+    """
+    if graph is None:
+        return config
+    if not isinstance(config.task, GraphTask):
+        raise ValueError(f"--graph {graph}: {type(config.task).__name__} has no graphs")
+    return dataclasses.replace(config, task=config.task.on(graph, path))
 
 
 def evaluate(
@@ -163,12 +181,13 @@ def main(arguments: list[str]) -> dict[str, Any]:
     options = tyro.cli(Options, args=arguments, prog="python -m experiments.evaluate", description=__doc__)
     use_compilation_cache()
     name, config, params, source = runs.find(options.run)
-    config = resized(config, options.slots)
+    config = on_graph(resized(config, options.slots), options.graph, options.path)
     result = evaluate(config, params, options.lengths, options.sequences, options.seed)
     result: dict[str, Any] = {
         "name": name,
         "task": type(config.task).__name__,
         "slots": getattr(config.memory, "slots", None),
+        **({"graph": options.graph, "path": options.path} if options.graph else {}),
         **result,
     }
     print(f"{name}, {source}: {len(result['seeds'])} seed(s), {result['sequences']} fresh sequences per length")

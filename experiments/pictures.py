@@ -7,8 +7,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from diffmem import RMC, layers, viz
+from diffmem import DNC, RMC, layers, viz
 from diffmem.tasks import BitTask
+from diffmem.tasks.graphs import GraphTask
 from experiments.config import Config
 from experiments.evaluate import length_range, metric_names
 
@@ -20,8 +21,9 @@ def draw(config: Config, params: Any, result: dict[str, Any], run: Path, folder:
     if (run / "metrics.jsonl").exists():
         figures["learning"] = learning(run / "metrics.jsonl", result["name"], loss_name(config))
     if hasattr(config.memory, "read_heads") and isinstance(config.task, BitTask):
-        best = int(np.argmin([next(iter(seed[metric_names(result)[0]].values())) for seed in result["seeds"]]))
-        figures["memory"] = memory_at_work(config, jax.tree.map(lambda a: a[best], params))
+        figures["memory"] = memory_at_work(config, best_of(result, params))
+    if isinstance(config.memory, DNC) and config.controller != "none":
+        figures["schema"] = schema(config, best_of(result, params))
     if isinstance(config.memory, RMC) and config.memory.readout == "flattened":
         figures["attention"] = attention(config, jax.tree.map(lambda a: a[0], params))
     paths = []
@@ -29,6 +31,12 @@ def draw(config: Config, params: Any, result: dict[str, Any], run: Path, folder:
         paths.append(folder / f"{name}.png")
         figure.savefig(paths[-1])
     return paths
+
+
+def best_of(result: dict[str, Any], params: Any) -> Any:
+    """The parameters of the seed that is best in the first metric at the first length."""
+    best = int(np.argmin([next(iter(seed[metric_names(result)[0]].values())) for seed in result["seeds"]]))
+    return jax.tree.map(lambda a: a[best], params)
 
 
 def loss_name(config: Config) -> str:
@@ -49,7 +57,8 @@ def generalisation(config: Config, result: dict[str, Any]):
     lengths = [text for text in result[metric] if "-" not in text] or list(result[metric])
     by_length = {length_range(text)[1]: [seed[metric][text] for seed in result["seeds"]] for text in lengths}
     curves = {result["name"]: by_length}
-    return viz.generalisation_curve(curves, trained=config.task.lengths, ylabel=metric.replace("_", " "))
+    xlabel = "lesson" if isinstance(config.task, GraphTask) else "sequence length"
+    return viz.generalisation_curve(curves, trained=config.task.lengths, xlabel=xlabel, ylabel=metric.replace("_", " "))
 
 
 def memory_at_work(config: Config, params: Any):
@@ -67,6 +76,19 @@ def memory_at_work(config: Config, params: Any):
         memory.write_weights[:steps, 0],
         memory.read_weights[:steps, 0],
     )
+
+
+def schema(config: Config, params: Any):
+    """A DNC on one sequence of the longest trained length: its weightings and gates."""
+    task, memory, params = config.task, config.model().memory, params["memory"]
+    batch = task.sample(jax.random.key(7), 1, task.lengths[1])
+    steps = int(np.flatnonzero(np.asarray(batch.mask[0])).max()) + 1
+    xs = batch.inputs[0, :steps]
+    states, readout = viz.trace(memory, params, xs)
+    gates = viz.dnc_gates(config.memory, params["memory"], readout.value[:, : config.memory.input_size])
+    used = states.memory
+    begins = np.flatnonzero(np.diff(np.asarray(batch.mask[0, :steps]), prepend=False))
+    return viz.memory_schema(xs, used.write_weights, used.read_weights, used.usage, gates, marks=begins)
 
 
 def attention(config: Config, params: Any, steps: int = 16):

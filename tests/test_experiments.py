@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import diffmem
+from diffmem.tasks import Traversal
 from diffmem.tasks.babi import Vocabulary
 from experiments import config as configs
 from experiments import evaluate, runs, train
@@ -197,6 +198,23 @@ def test_slots_can_change_after_training():
     assert np.isfinite(larger["bits_per_sequence"]["3"])
     with pytest.raises(ValueError, match="LSTM has no slots"):
         evaluate.resized(configs.load("lstm_copy"), 23)
+
+
+def test_graphs_can_be_others_than_in_training():
+    """Another lesson, and a map: answers are counted as a whole, and a lesson beyond those trained on has room."""
+    config = configs.load("dnc_traversal")
+    memory = diffmem.DNC(input_size=6, slots=7, width=3, read_heads=2)
+    config = dataclasses.replace(config, memory=memory, task=Traversal(max_length=1))
+    params = jax.vmap(config.model().init_params)(jax.random.split(jax.random.key(0), 2))
+    result = evaluate.evaluate(config, params, ("2",), sequences=4)
+    assert list(result["seeds"][0]) == ["seed", "error_percent", "digit_error_percent", "cross_entropy"]
+    assert result["error_percent"] == {"2": 100}
+    on_map = evaluate.on_graph(config, "underground", 2)
+    assert on_map.task.steps == 106 + 2 + 2
+    with pytest.raises(ValueError, match=r"Traversal\.graph is 'paris'; legal: 'random', 'underground', 'family'"):
+        evaluate.on_graph(config, "paris")
+    with pytest.raises(ValueError, match="--graph family: Copy has no graphs"):
+        evaluate.on_graph(configs.load("dnc_copy"), "family")
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,10 @@ TASKS_ON = {
     "traversal": Traversal(),
     "shortest": ShortestPath(),
     "inference": Inference(),
-    "traversal underground": Traversal().on("underground"),
-    "shortest underground": ShortestPath().on("underground"),
-    "inference family": Inference().on("family"),
+    # The paper's tests: seven steps on the Underground, the shortest ways of four, relatives four steps away.
+    "traversal underground": Traversal().on("underground", 7),
+    "shortest underground": ShortestPath().on("underground", 4),
+    "inference family": Inference().on("family", 4),
 }
 every_task = pytest.mark.parametrize("name", TASKS_ON)
 
@@ -104,6 +105,8 @@ def test_shapes(name, batches):
     assert targets.min() >= 0
     assert targets.max() == 9
     assert type(task) in TASKS.values()
+    rooms = {"traversal underground": 106 + 7 + 7, "shortest underground": 106 + 1 + 10 + 4, "inference family": 60 + 1 + 1}
+    assert task.steps == rooms.get(name, task.steps)
     assert hash(task) == hash(replace(task))
 
 
@@ -113,7 +116,7 @@ def test_the_answer_follows_from_what_is_shown(name, batches):
     lengths = {}
     for lesson, *sequence in zip(lessons, *batch, strict=True):
         edges, query, answer = read(task, *sequence)
-        low, high = task.lessons[lesson - 1].path
+        low, high = (task.path, task.path) if task.path else task.lessons[lesson - 1].path
         if isinstance(task, Traversal):
             node = query[0][0]
             assert [step[0::2] for step in query] == [(node, None), *[(None, None)] * (len(query) - 1)]
@@ -140,7 +143,10 @@ def test_the_answer_follows_from_what_is_shown(name, batches):
         assert answer == expected
         size = len(path) if isinstance(task, Inference) else len(answer)
         lengths.setdefault(lesson, []).append(size)
-    assert [max(lengths[lesson]) for lesson in range(1, 8)] == [lesson.path[1] for lesson in task.lessons]
+    if task.path:
+        assert {size for sizes in lengths.values() for size in sizes} == {task.path}
+    else:
+        assert [max(lengths[lesson]) for lesson in range(1, 8)] == [lesson.path[1] for lesson in task.lessons]
 
 
 @pytest.mark.parametrize("name", list(TASKS_ON)[:3])
@@ -348,6 +354,8 @@ def test_an_answer_is_right_only_as_a_whole():
         (lambda: Traversal(max_length=0), "Traversal.max_length is 0; legal: integers from 1"),
         (lambda: Traversal(graph="paris"), "Traversal.graph is 'paris'; legal: 'random', 'underground', 'family'"),
         (lambda: Inference().on("underground"), "Inference.graph is 'underground'; legal: 'random', 'family'"),
+        (lambda: ShortestPath(path=0), "ShortestPath.path is 0; legal: integers from 1"),
+        (lambda: Inference().on("family", 5), "Inference.path is 5; legal: 1 to 4, the length of the longest relations"),
         (lambda: ShortestPath(planning=-1), "ShortestPath.planning is -1; legal: integers from 0"),
         (lambda: Traversal(max_length=3, lengths=(2, 4)), r"Traversal.lengths is \(2, 4\); legal: 1 <= first <= last <= 3"),
         (lambda: Traversal().sample(KEY, 2, 8), "length is 8; legal: 1 to 7"),

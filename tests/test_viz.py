@@ -57,6 +57,65 @@ def test_memory_use_shows_the_used_slots_only():
     assert figure.axes[1].yaxis.get_major_formatter()(52.0, 0) == "2"
 
 
+@pytest.mark.parametrize("write_heads", [1, 2])
+def test_gates_of_a_dnc_are_those_it_used(write_heads):
+    """Its weights follow from them: what is written at all is the write gate, what allocation leaves is found by content."""
+    memory = diffmem.DNC(input_size=5, slots=11, width=3, read_heads=2, write_heads=write_heads)
+    params = memory.init_params(jax.random.key(0))
+    xs = 3 * jax.random.normal(jax.random.key(1), (7, 5))
+    states, _ = viz.trace(memory, params, xs)
+    gates = viz.dnc_gates(memory, params, xs)
+    shapes = {name: values.shape for name, values in gates.items()}
+    assert shapes == {
+        "write gate": (7, write_heads),
+        "allocation gate": (7, write_heads),
+        "free gates": (7, 2),
+        "read modes": (7, 2, 1 + 2 * write_heads),
+    }
+    np.testing.assert_allclose(states.write_weights[0, 0].sum(), gates["write gate"][0, 0], rtol=1e-5)
+    # All slots are free at first, and the first of them is allocated; content is uniform over an empty memory.
+    share = gates["allocation gate"][0, 0]
+    first = gates["write gate"][0, 0] * (share + (1 - share) / 11)
+    np.testing.assert_allclose(states.write_weights[0, 0, 0], first, rtol=1e-5)
+    written, freed = states.write_weights[0], 1 - gates["free gates"][1][:, None] * states.read_weights[0]
+    np.testing.assert_allclose(states.usage[1], (1 - (1 - written).prod(0)) * freed.prod(0), rtol=1e-5)
+    np.testing.assert_allclose(gates["read modes"].sum(-1), 1, rtol=1e-6)
+    # At the first step nothing is linked: what is read comes from content lookup alone.
+    np.testing.assert_allclose(states.read_weights[0].sum(-1), gates["read modes"][0, :, -1], rtol=1e-5)
+
+
+def test_gates_without_links_have_no_read_modes():
+    memory = diffmem.DNC(input_size=5, slots=11, width=3, links=False)
+    gates = viz.dnc_gates(memory, memory.init_params(jax.random.key(0)), jnp.ones((7, 5)))
+    assert set(gates) == {"write gate", "allocation gate", "free gates"}
+
+
+def test_memory_schema_shows_used_slots_and_gates():
+    generator = np.random.default_rng(0)
+    write, read = np.zeros((6, 1, 9)), np.zeros((6, 2, 9))
+    write[range(6), 0, [1, 2, 3, 1, 2, 3]] = 1
+    read[range(6), 1, [7, 1, 2, 3, 1, 2]] = 1
+    usage = generator.random((6, 9))
+    gates = {
+        "write gate": generator.random((6, 1)),
+        "free gates": generator.random((6, 2)),
+        "read modes": generator.dirichlet(np.ones(3), (6, 2)),
+    }
+    figure = viz.memory_schema(np.ones((6, 4)), write, read, usage, gates, marks=[3])
+    figure.canvas.draw()
+    slots = [1, 2, 3, 7]
+    expected = [np.ones((6, 4)), write[:, 0, slots], read[:, 0, slots], read[:, 1, slots], usage[:, slots]]
+    expected += [gates["write gate"], gates["free gates"], gates["read modes"][:, 0], gates["read modes"][:, 1]]
+    for axes, values in zip(figure.axes, expected, strict=True):
+        np.testing.assert_array_equal(axes.images[0].get_array(), values.T)
+        assert axes.images[0].get_clim() == (0, 1)
+        assert [line.get_xdata()[0] for line in axes.lines] == [2.5]
+    assert [label.get_text() for label in figure.axes[1].get_yticklabels()] == ["1", "2", "3", "7"]
+    assert [label.get_text() for label in figure.axes[-1].get_yticklabels()] == ["backward", "forward", "content"]
+    unused = viz.memory_schema(np.ones((6, 4)), 0 * write, 0 * read, usage, {})
+    assert unused.axes[1].images[0].get_array().shape == (9, 6)
+
+
 def test_story_attention_shows_story_weights_and_facts():
     sentences = ["Mary went home.", "John left $5 or $6.", "Mary slept."]
     weights = np.array([[0.7, 0.2, 0.1, 0.0], [0.004, 0.0, 0.016, 0.98]])

@@ -62,10 +62,11 @@ class GraphTask(DigitTask):
     max_length: int = 7
     lengths: tuple[int, int] | None = None
     graph: str = "random"
+    path: int | None = None
     planning: int = 0
 
     def __post_init__(self):
-        check_at_least(self, max_length=1, planning=0)
+        check_at_least(self, max_length=1, planning=0, **({} if self.path is None else {"path": 1}))
         if self.max_length > len(self.lessons):
             raise ValueError(
                 f"{type(self).__name__}.max_length is {self.max_length}; legal: 1 to {len(self.lessons)}, the number of lessons"
@@ -77,9 +78,9 @@ class GraphTask(DigitTask):
     output_size = property(lambda self: 90)
     legal_lengths = property(lambda self: (1, self.max_length))
 
-    def on(self, graph: str):
-        """The same task on a named graph: a lesson then only sets the length of paths."""
-        return replace(self, graph=graph)
+    def on(self, graph: str, path: int | None = None):
+        """The same task on a named graph, where a lesson only sets the length of paths, unless `path` does."""
+        return replace(self, graph=graph, path=path)
 
     @property
     def steps(self) -> int:
@@ -94,7 +95,7 @@ class GraphTask(DigitTask):
 
     @property
     def _longest(self) -> int:
-        return max(lesson.path[1] for lesson in self.lessons[: self.max_length])
+        return self.path or max(lesson.path[1] for lesson in self.lessons[: self.max_length])
 
     _queries = property(lambda self: 1)
     _answers = property(lambda self: self._longest)
@@ -105,6 +106,7 @@ class GraphTask(DigitTask):
         drawn, shape, node_key, edge_key = jax.random.split(key, 4)
         low, high = jnp.moveaxis(jnp.asarray(ranges)[length - 1], -1, 0)
         count, degree, path = jax.random.randint(drawn, (3,), low, high + 1)
+        path = path if self.path is None else jnp.int32(self.path)
         if self.graph == "random":
             destinations = nearest(shape, count, degree, *ranges[:, :2, 1].max(0))
             edges = distinct(edge_key, destinations.shape)
@@ -138,6 +140,7 @@ class Traversal(GraphTask):
         max_length: last lesson that there is room for.
         lengths: first and last lesson trained on; None: from 1 to max_length.
         graph: "random", or a named graph: "underground", "family".
+        path: length of all paths; None: as the lesson says.
         planning: steps without input between query and answer.
 
     Example:
@@ -204,6 +207,7 @@ class ShortestPath(GraphTask):
         max_length: last lesson that there is room for.
         lengths: first and last lesson trained on; None: from 1 to max_length.
         graph: "random", or a named graph: "underground", "family".
+        path: length of all paths; None: as the lesson says.
         planning: steps without input between query and answer.
 
     Example:

@@ -44,6 +44,7 @@ class Inference(GraphTask):
         max_length: last lesson that there is room for.
         lengths: first and last lesson trained on; None: from 1 to max_length.
         graph: "random" or "family".
+        path: length of all relations' paths, at most 4; None: as the lesson says.
         planning: steps without input between query and answer.
 
     Example:
@@ -68,6 +69,8 @@ class Inference(GraphTask):
     def __post_init__(self):
         super().__post_init__()
         check_choice(self, "graph", ("random", "family"))
+        if self.path is not None and self.path > 4:
+            raise ValueError(f"Inference.path is {self.path}; legal: 1 to 4, the length of the longest relations")
 
     _answers = property(lambda self: 1)
 

@@ -2,7 +2,7 @@
 
     python -m experiments.train dnc_copy --seeds 3
 
-Paper: none; copy is the NTM paper's. The DNC paper's smallest sizes are those of its copy example: 10 slots, 64 units.
+Paper: no figures; copy is the NTM paper's. The DNC paper only shows how slots are allocated and freed on it.
 Here: 32 slots, so that there is room for sequences three times as long as those trained on.
 Hardware: one CPU core, about two minutes per seed.
 Expected: no wrong bit at lengths 1 to 10; see experiments/results/dnc_copy.json for the lengths beyond.
