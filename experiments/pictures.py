@@ -53,7 +53,8 @@ def learning(metrics: Path, label: str, ylabel: str):
 
 def generalisation(config: Config, result: dict[str, Any]):
     """Errors against length, for single lengths; ranges are left out."""
-    metric = "wrong_bits_per_sequence" if "wrong_bits_per_sequence" in result else metric_names(result)[0]
+    errors = [name for name in ("wrong_bits_per_sequence", "error_percent") if name in result]
+    metric = [*errors, *metric_names(result)][0]
     lengths = [text for text in result[metric] if "-" not in text] or list(result[metric])
     by_length = {length_range(text)[1]: [seed[metric][text] for seed in result["seeds"]] for text in lengths}
     curves = {result["name"]: by_length}

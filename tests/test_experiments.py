@@ -207,7 +207,7 @@ def test_graphs_can_be_others_than_in_training():
     config = dataclasses.replace(config, memory=memory, task=Traversal(max_length=1))
     params = jax.vmap(config.model().init_params)(jax.random.split(jax.random.key(0), 2))
     result = evaluate.evaluate(config, params, ("2",), sequences=4)
-    assert list(result["seeds"][0]) == ["seed", "error_percent", "digit_error_percent", "cross_entropy"]
+    assert set(result["seeds"][0]) == {"seed", "error_percent", "digit_error_percent", "cross_entropy"}
     assert result["error_percent"] == {"2": 100}
     on_map = evaluate.on_graph(config, "underground", 2)
     assert on_map.task.steps == 106 + 2 + 2
