@@ -162,17 +162,16 @@ def _in_chunks(memory, params, state, xs, starts, initial, remat):
     Hence the memory sees finite numbers only, and what really depends on others is replaced afterwards.
     """
     length = xs.shape[0]
-    starts = jnp.zeros(length, bool) if starts is None else starts
     fine = jnp.isfinite(xs).all(-1)
     carried = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
     fine_before = jnp.stack(carried).all() if carried else jnp.bool_(True)
     step = jnp.arange(length)
-    begun = lax.cummax(jnp.where(starts, step, -1))
+    begun = -1 if starts is None else lax.cummax(jnp.where(starts, step, -1))
     failed = lax.cummax(jnp.where(fine, -1, step))
     spoiled = ((failed >= 0) & (failed >= begun)) | (~fine_before & (begun < 0))
 
     state = where(fine_before, state, initial)
-    inputs = (jnp.where(fine[:, None], xs, 0), starts)
+    inputs = (jnp.where(fine[:, None], xs, 0), jnp.zeros(length, bool) if starts is None else starts)
     chunk = min(memory.chunk, length)
     whole = length // chunk * chunk
 
