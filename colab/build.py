@@ -23,12 +23,22 @@ def url(path: Path) -> str:
     return f"https://colab.research.google.com/github/{REPOSITORY}/blob/main/colab/{path.stem}.ipynb"
 
 
+def parsed(path: Path):
+    """The source's cells."""
+    return jupytext.reads(path.read_text().replace("{{repository}}", REPOSITORY), fmt="py:percent")
+
+
+def introduction(path: Path) -> tuple[str, str, str]:
+    """Title, badge and first paragraph: what the first cell says."""
+    title, _, paragraph = parsed(path).cells[0].source.partition("\n")
+    return title.removeprefix("# "), BADGE.format(url=url(path)), paragraph.strip()
+
+
 def notebook(path: Path) -> str:
     """The notebook of a source, without outputs; its first cell has the badge below the title."""
-    text = path.read_text().replace("{{repository}}", REPOSITORY)
-    found = jupytext.reads(text, fmt="py:percent")
-    title, _, rest = found.cells[0].source.partition("\n")
-    found.cells[0].source = f"{title}\n\n{BADGE.format(url=url(path))}\n{rest}"
+    found = parsed(path)
+    title, badge, paragraph = introduction(path)
+    found.cells[0].source = f"# {title}\n\n{badge}\n\n{paragraph}"
     for i, cell in enumerate(found.cells):
         cell["id"] = f"cell-{i}"
     found.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
@@ -40,10 +50,12 @@ def main(arguments: list[str]) -> int:
     stale = 0
     for path in sources():
         target, text = path.with_suffix(".ipynb"), notebook(path)
-        stale += not target.exists() or target.read_text() != text
         if "--check" not in arguments:
             target.write_text(text)
-    return int(stale > 0 and "--check" in arguments)
+        elif not target.exists() or target.read_text() != text:
+            print(f"{target.name} is not what {path.name} says: run `python colab/build.py`")
+            stale += 1
+    return int(stale > 0)
 
 
 if __name__ == "__main__":

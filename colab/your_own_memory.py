@@ -7,11 +7,15 @@
 # %%
 # Installs diffmem from GitHub. Once it is on PyPI, "diffmem[train]" is enough.
 # %pip install --quiet "diffmem[train] @ git+https://github.com/{{repository}}"
+# %matplotlib inline
 
 # %%
 import os
 from dataclasses import dataclass
 from typing import NamedTuple
+
+# Small operations run faster on one core of a CPU, and XLA's pool of threads has been seen to wait for itself for ever.
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
 
 import jax
 import jax.numpy as jnp

@@ -59,7 +59,8 @@ def learning_curve(
     for colour, (label, values) in zip(COLOURS, losses.items(), strict=False):
         values = np.asarray(values).reshape(len(steps), -1)
         axes.plot(steps, values, color=colour, linewidth=0.6, alpha=0.35)
-        axes.plot(steps, np.median(values, 1), color=colour, linewidth=2, label=f"{label} (median of {values.shape[1]})")
+        seeds = f" (median of {values.shape[1]})" if values.shape[1] > 1 else ""
+        axes.plot(steps, np.median(values, 1), color=colour, linewidth=2, label=f"{label}{seeds}")
     axes.set(xlabel=xlabel, ylabel=ylabel, ylim=(least, None), xlim=(0, None))
     axes.legend(frameon=False)
     return figure
@@ -92,7 +93,8 @@ def generalisation_curve(
             axes.plot([length] * len(by_length[length]), by_length[length], "o", color=colour, alpha=0.35, markersize=4)
         axes.plot(lengths, [np.median(by_length[n]) for n in lengths], color=colour, linewidth=2, label=label)
     axes.set_yscale("symlog", linthresh=1)
-    axes.set(xlabel=xlabel, ylabel=ylabel, ylim=(-0.05, None))
+    highest = max(value for by_length in results.values() for values in by_length.values() for value in values)
+    axes.set(xlabel=xlabel, ylabel=ylabel, ylim=(-0.05, max(1.2 * highest, 1)))
     axes.legend(frameon=False)
     return figure
 

@@ -1,4 +1,4 @@
-"""What the documentation takes from the code: an MkDocs hook that writes the pages on memories, the API and the gallery.
+"""What the documentation takes from the code: an MkDocs hook that writes the pages on memories, the API, notebooks, the gallery.
 
 One page per registered memory, from its docstring, its state and the committed results; the API from every module's public
 names. `make docs` builds the site; nothing that is written here is kept in the repository.
@@ -19,6 +19,7 @@ import diffmem
 import diffmem.envs
 import diffmem.models
 import diffmem.tasks
+from colab import build
 from experiments import config as configs
 from experiments.runs import RESULTS
 
@@ -42,7 +43,7 @@ BLOB = "https://github.com/diffmem/diffmem/blob/main/"
 
 def on_files(files: Any, config: Any) -> Any:
     """Adds the written pages."""
-    pages = {"memories.md": overview(), "api.md": api(), "gallery.md": gallery()}
+    pages = {"memories.md": overview(), "api.md": api(), "gallery.md": gallery(), "notebooks.md": notebooks()}
     pages |= {f"memories/{name}.md": memory_page(name) for name in diffmem.names()}
     pages["index.md"] = index()
     for path, text in pages.items():
@@ -195,6 +196,15 @@ def symbol(thing: Any, name: str) -> str:
     kind = "class " if inspect.isclass(thing) else ""
     text = re.sub(r"jaxtyping\.|jax\.Array|<factory>", lambda m: "Array" if m[0] == "jax.Array" else "", signature)
     return f"### {name}\n\n```python\n{kind}{name}{text}\n```\n\n{docstring(thing)}"
+
+
+def notebooks() -> str:
+    """What can be run in Colab: title, badge and first paragraph of each."""
+    parts = ["# Notebooks", "Each runs on a CPU in a few minutes; `colab/` has a plain Python source beside each."]
+    for path in build.sources():
+        title, badge, paragraph = build.introduction(path)
+        parts.append(f"## {title}\n\n{badge}\n\n{paragraph}")
+    return "\n\n".join(parts) + "\n"
 
 
 def gallery() -> str:
