@@ -3,7 +3,7 @@
 #
 # Where does a differentiable memory read and write? By content, by place, by age, along the order of writing, or nowhere in
 # particular, in a matrix that holds everything at once. diffmem has each of these as a free function; here they are one by one, with
-# nothing trained. A few seconds on a CPU.
+# nothing trained. Ten seconds on a CPU.
 
 # %%
 # Installs diffmem from GitHub. Once it is on PyPI, "diffmem[train]" is enough.
@@ -207,12 +207,12 @@ def corrected(matrix, key, value):
 
 rules = {"sum": edits.outer, "delta rule": corrected}
 figure, grid = plt.subplots(2, 4, figsize=(7, 3.8))
-for row, (label, rule) in zip(grid, rules.items(), strict=True):
+for i, (label, rule) in enumerate(rules.items()):
     before, after = stored(rule, pairs[:3]), stored(rule, pairs)
     reads = {"a, at first": a @ before, "a, written again": a @ after, "b": b @ after, "c": c @ after}
-    for axes, (title, read) in zip(row, reads.items(), strict=True):
-        image(axes, read.reshape(7, 7), title if row is grid[0] else "", cmap="gray_r").set_aspect("equal")
-    row[0].set_ylabel(label)
+    for axes, (title, read) in zip(grid[i], reads.items(), strict=True):
+        image(axes, read.reshape(7, 7), "" if i else title, cmap="gray_r").set_aspect("equal")
+    grid[i, 0].set_ylabel(label)
 plt.show()
 
 # %% [markdown]

@@ -14,7 +14,7 @@ import dataclasses
 import os
 from functools import partial
 
-# Small operations run faster on one core of a CPU, and XLA's pool of threads has been seen to wait for itself for ever.
+# A memory is a long chain of small operations, which one core of a CPU runs faster alone than two cores together.
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
 
 import jax

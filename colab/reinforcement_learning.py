@@ -3,7 +3,7 @@
 #
 # Cards come by one at a time, and the agent must name the suit that it saw three cards ago: POPGym's *Repeat Previous*. Without a
 # memory there is nothing to learn. Two agents that differ in their memory alone, Fast and Forgetful Memory (Morad et al. 2023) and a
-# GRU, learn it by PPO, all of it compiled. About two minutes on a CPU.
+# GRU, learn it by PPO, all of it compiled. Two to three minutes on a CPU.
 
 # %%
 # Installs diffmem from GitHub. Once it is on PyPI, "diffmem[train]" is enough.
@@ -13,7 +13,7 @@
 # %%
 import os
 
-# Small operations run faster on one core of a CPU, and XLA's pool of threads has been seen to wait for itself for ever.
+# A memory is a long chain of small operations, which one core of a CPU runs faster alone than two cores together.
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
 
 import jax
@@ -121,7 +121,7 @@ def learn(agent, key):
     """A whole training: the parameters and the mean return of every round."""
 
     def round(carry, key):
-        params, opt_state = carry
+        params, _ = carry
         draw, *epochs = jax.random.split(key, 5)
         games = jax.vmap(lambda key: play(agent, params, key))(jax.random.split(draw, ENVS))
         games["advantage"] = jax.vmap(advantages)(games)
@@ -143,9 +143,9 @@ def learn(agent, key):
 
 learned, returns = {}, {}
 for label, agent in agents.items():
-    train = jax.jit(jax.vmap(lambda key, agent=agent: learn(agent, key)))  # the seeds are one more vmap
-    learned[label], found = train(jax.random.split(jax.random.key(1), SEEDS))
-    returns[label] = np.asarray(found).T
+    train = jax.jit(lambda key, agent=agent: learn(agent, key))
+    runs = [train(key) for key in jax.random.split(jax.random.key(1), SEEDS)]
+    learned[label], returns[label] = runs[0][0], np.stack([found for _, found in runs], 1)
     print(f"{label}: mean return {returns[label][-1].mean():.3f} in the last round")
 
 # %% [markdown]
@@ -160,8 +160,8 @@ viz.learning_curve(seen, returns, xlabel="environment steps", ylabel="mean retur
 # The answers of the first FFM agent, below the cards: each should be the card three places to its left.
 
 # %%
-game = play(agents["FFM"], jax.tree.map(lambda a: a[0], learned["FFM"]), jax.random.key(5))
-show = lambda suits: " ".join("♠♦♣♥"[suit] for suit in suits.tolist())
-print("cards  ", show(game["observation"][:30]))
-print("answers", " ".join(". . .".split() + show(game["action"][3:30]).split()))
-print("wrong  ", "      " + " ".join(".x"[int(reward < 0)] for reward in game["reward"][3:30].tolist()))
+game = play(agents["FFM"], learned["FFM"], jax.random.key(5))
+cards, answers = (["♠♦♣♥"[suit] for suit in game[name][:30].tolist()] for name in ("observation", "action"))
+print("cards  ", *cards)
+print("answers", *"...", *answers[3:])
+print("wrong  ", *"   ", *(".x"[reward < 0] for reward in game["reward"][3:30].tolist()))

@@ -1,4 +1,4 @@
-"""What the documentation takes from the code: an MkDocs hook that writes the pages on memories, the API, notebooks, the gallery.
+"""What the documentation takes from the code: an MkDocs hook that writes pages on memories, API, notebooks, gallery.
 
 One page per registered memory, from its docstring, its state and the committed results; the API from every module's public
 names. `make docs` builds the site; nothing that is written here is kept in the repository.

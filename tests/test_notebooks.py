@@ -1,4 +1,4 @@
-"""The notebooks: they run, at reduced size, and draw; they are what their sources say; Colab finds and installs the right thing."""
+"""The notebooks: they run, at reduced size, and draw; they are what their sources say; Colab installs the right thing."""
 
 import ast
 import io
