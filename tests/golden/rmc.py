@@ -1,7 +1,6 @@
 """Golden files of the Relational Memory Core: Sonnet 1 and the PyTorch port `L0SG/relational-rnn-pytorch`."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import flax.linen as nn
 import jax
@@ -107,7 +106,12 @@ class PortRMC(diffmem.RMC):
     """The PyTorch port: norms over rows and numbers together, one linear layer for the whole MLP, a ReLU at its end."""
 
     def _block(self, params, mlp, rows, kept):
-        joint = partial(layers.apply, nn.LayerNorm(epsilon=1e-5, **dict.fromkeys(("reduction_axes", "feature_axes"), (-2, -1))))
+        both = dict.fromkeys(("reduction_axes", "feature_axes"), (-2, -1))
+
+        def joint(params, rows):
+            with jax.numpy_dtype_promotion("standard"):  # as in layers.layer_norm
+                return layers.apply(nn.LayerNorm(epsilon=1e-5, parent=None, **both), params, rows)
+
         qkv = joint(params["qkv_norm"], layers.dense(params["qkv"], rows))
         query, key, value = jnp.split(qkv.reshape(len(rows), self.heads, -1), (self._key_size, 2 * self._key_size), -1)
         weights = addressing.attention(query, key)
