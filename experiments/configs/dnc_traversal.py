@@ -7,7 +7,7 @@ Paper: 98.8 % of answers right in its last lesson, 98.8 +- 1.6 % on the London U
 the best LSTM had 37 % in the first lesson after about two million sequences. The second command has graphs of that size, for
 an accelerator; then `python -m experiments.evaluate runs/dnc_traversal --graph underground --path 7 --lengths 7`.
 Hardware: one CPU core, about twenty minutes.
-Expected: not learned, but begun, when the budget of 192,000 sequences ends: 41 % of answers right in lesson 1, 18 % in lesson 2.
+Expected: begun, not learned, when the budget of 192,000 sequences ends: 41 % of answers right in lesson 1, 18 % in lesson 2.
 To name any other node that was shown would give 42 % and 17 %, and any neighbour of the source 75 % in lesson 1: sources and
 edges are copied without fault, destinations are read as a mixture of slots.
 """
