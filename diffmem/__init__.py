@@ -22,6 +22,7 @@ from diffmem.memories import (
     LinearAttention,
     MemN2N,
     MemNN,
+    Memoria,
     Plastic,
 )
 from diffmem.unroll import store, unroll
@@ -53,6 +54,7 @@ __all__ = [
     "MatrixState",
     "MemN2N",
     "MemNN",
+    "Memoria",
     "Memory",
     "Plastic",
     "Readout",

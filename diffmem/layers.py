@@ -62,6 +62,37 @@ def layer_norm(params: Params, x: Array, epsilon: float = 1e-5) -> Array:
         return apply(nn.LayerNorm(epsilon, parent=None), params, x)
 
 
+def init_attention(key: Array, size: int, others: int | None = None) -> Params:
+    """{"query", "key", "value"}: dense layers for `attend`, from rows of this size and other rows (None: of the same size)."""
+    query, keys, values = jax.random.split(key, 3)
+    others = size if others is None else others
+    # A bias of the keys would add the same to all logits of a row.
+    only_kernel = {"kernel": init_dense(keys, others, size)["kernel"]}
+    return {"query": init_dense(query, size, size), "key": only_kernel, "value": init_dense(values, others, size)}
+
+
+def attend(params: Params, rows: Array, others: Array, heads: int, mask: Array | None = None) -> tuple[Array, Array]:
+    """Attention of rows [R, W] to others [N, D] by heads: softmax(q k^T / sqrt(W / heads)) v.
+
+    Args:
+        params: from `init_attention`.
+        rows: who asks.
+        others: who answers.
+        heads: a divisor of W.
+        mask: [N] or [R, N] bool, who takes part; where nobody does, the value and the weights are 0.
+
+    Returns:
+        The values [R, W] and the weights [heads, R, N].
+    """
+    split = lambda a: a.reshape(len(a), heads, -1)  # noqa: E731
+    query, key = split(dense(params["query"], rows)), split(others @ params["key"]["kernel"])
+    logits = jnp.einsum("rhk,nhk->hrn", query * query.shape[-1] ** -0.5, key)
+    present = jnp.ones(logits.shape, bool) if mask is None else jnp.broadcast_to(mask, logits.shape)
+    weights = addressing.masked_softmax(logits, present)
+    value = jnp.einsum("hrn,nhk->rhk", weights, split(dense(params["value"], others)))
+    return value.reshape(rows.shape[0], -1), weights
+
+
 def dtype_of(params: Params):
     """The type of the parameters' arrays: states start in it, so that a cast of the parameters casts everything."""
     return jax.tree.leaves(params)[0].dtype

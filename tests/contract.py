@@ -302,4 +302,6 @@ def law_parallel_is_scan(memory):
             same_as_loop(p, args, jit_unroll(memory, method=method)(*args))
 
 
+# Laws about what one step owes to another, which say nothing about a memory whose `detached` gives a reason.
+CROSSING = (law_first_input_reaches_last_read, law_gradients_are_numerical)
 LAWS, ONCE = tuple(contract_types.LAWS), tuple(contract_types.ONCE)

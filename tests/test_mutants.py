@@ -19,6 +19,7 @@ from jax import lax
 import diffmem
 from diffmem import addressing, allocation, diagonal, edits, fused, matrix, sparse
 from diffmem.controller import Controlled, ControlledState
+from diffmem.memories import memoria
 from diffmem.memories.ntm import NTM
 from diffmem.memories.rmc import RMC
 from tests import contract, test_matrix, test_oracles
@@ -34,6 +35,7 @@ CONTENT = NTM(4, slots=5, width=3, addressing="content", read_heads=2, initial_m
 DNC = diffmem.DNC(4, slots=5, width=3, read_heads=2)
 SAM = diffmem.SAM(4, slots=5, width=3, nearest=2)
 LOCATED = NTM(4, slots=5, width=3, read_heads=2)
+ENGRAMS = memoria.Memoria(4, 2, slots=5, short_term=3, short_reminded=2, long_reminded=2)
 RELATIONAL = RMC(4, slots=3, width=6, heads=2, key_size=2, blocks=2)
 DELTA, LINEAR = diffmem.DeltaRule(4, key_size=3, value_size=2), diffmem.LinearAttention(4, key_size=3, value_size=2)
 FAST, PLASTIC = diffmem.FastWeights(4, hidden_size=6, heads=2), diffmem.Plastic(4, hidden_size=3, rule="retroactive")
@@ -138,6 +140,11 @@ def by_the_wrong_time(self, params, a, b):
     return diagonal.DiagonalElement(a.steps + b.steps, *diagonal.plus(faded, self.drop(b)))
 
 
+def the_newest(promote):
+    """Not the oldest engrams become long-term."""
+    return lambda state, capacity: promote(state._replace(id=-state.id), capacity)._replace(id=state.id)
+
+
 def cut(chunked_scan):
     """No gradient goes from one step to the one before."""
 
@@ -225,6 +232,15 @@ MUTANTS = {
     "allocates the most used": (
         replaced(allocation, "allocation", lambda allocate: lambda usage, **options: allocate(1 - usage, **options)),
         oracle(DNC),
+    ),
+    "memoria: the newest are promoted": (replaced(memoria, "promote", the_newest), oracle(ENGRAMS)),
+    "memoria: who is overwritten leaves edges": (
+        replaced(memoria.Memoria, "write", lambda write: lambda *a: write(*a)._replace(counts=a[2].counts)),
+        oracle(ENGRAMS),
+    ),
+    "memoria: what is at work fires alone": (
+        replaced(memoria, "fire", lambda fire: lambda state, mask: fire(state, mask & (state.kind == memoria.WORKING))),
+        oracle(ENGRAMS),
     ),
     "usage of the step before is freed too late": (replaced(diffmem.DNC, "step", forgets("usage")), oracle(DNC)),
     "writes where it was used last": (

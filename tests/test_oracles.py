@@ -22,6 +22,7 @@ from tests.oracles import (
     lru,
     memn2n,
     memnn,
+    memoria,
     ntm,
     plastic,
     recurrent,
@@ -46,6 +47,7 @@ ORACLES = {
     "lstm": SimpleNamespace(unroll=recurrent.lstm_unroll),
     "memn2n": memn2n,
     "memnn": memnn,
+    "memoria": memoria,
     "ntm": ntm,
     "plastic": SimpleNamespace(unroll=plastic.plastic_unroll),
     "rmc": rmc,
@@ -124,7 +126,7 @@ def test_small(name, learned):
     options = {"learned_state": True} if learned else {}
     memory = diffmem.make(name, **diffmem.entry(name).small, **options)
     rng = np.random.default_rng(0)
-    runs = RUNS if name in APPENDING else RUNS[:1]
+    runs = RUNS if name in APPENDING or name == "memoria" else RUNS[:1]
     scales = (0.5, 2.0) if name == "lru" else (0.5, 2.0, 10.0)  # the LRU's angle is exp(theta): of e^30 turns no digit is left
     compare(ORACLES[name].unroll, memory, [random_params(memory, rng, scale) for scale in scales], runs=runs)
 
@@ -280,6 +282,18 @@ def test_rmc(option):
     compare(rmc.unroll, memory, [random_params(memory, np.random.default_rng(6), scale) for scale in (0.5, 2.0)])
 
 
+ENGRAMS = [
+    dict(slots=7, lifespan=20.0, heads=3, depth=0),  # at capacity in three steps
+    dict(slots=14, short_term=2, short_reminded=2, long_reminded=1, lifespan=4.0, reinforcement=1.5),  # mortal
+]
+
+
+@pytest.mark.parametrize("option", ENGRAMS, ids=name_of)
+def test_memoria(option):
+    memory = diffmem.Memoria(**{**diffmem.entry("memoria").small, **option})
+    compare(memoria.unroll, memory, [random_params(memory, np.random.default_rng(6), 1.0)], runs=RUNS[::2])
+
+
 def test_rmc_gates_hold_the_memory():
     """With a forget bias of +inf and an input bias of -inf the memory stays exactly as it is, and gradients are finite."""
     memory = diffmem.RMC(5, slots=3, width=8, heads=2, forget_bias=np.inf, input_bias=-np.inf)
@@ -394,6 +408,7 @@ def test_an_oracle_is_not_the_library():
         lru,
         memn2n,
         memnn,
+        memoria,
         ntm,
         plastic,
         recurrent,

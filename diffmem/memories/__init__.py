@@ -11,6 +11,7 @@ from diffmem.memories.linear_attention import LinearAttention, LinearAttentionSt
 from diffmem.memories.lru import LRU
 from diffmem.memories.memn2n import MemN2N
 from diffmem.memories.memnn import MemNN
+from diffmem.memories.memoria import Memoria, MemoriaState
 from diffmem.memories.ntm import NTM, NTMState
 from diffmem.memories.plastic import Plastic
 from diffmem.memories.recurrent import GRU, LSTM, GRUState, LSTMState
@@ -38,6 +39,8 @@ __all__ = [
     "LinearAttentionState",
     "MemN2N",
     "MemNN",
+    "Memoria",
+    "MemoriaState",
     "NTMState",
     "Plastic",
     "RMCState",

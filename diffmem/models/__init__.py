@@ -3,6 +3,7 @@
 from diffmem.models.actor_critic import ActorCritic, Decision, FlatEncoder, GridEncoder
 from diffmem.models.distributions import Categorical, Gaussian, MultiCategorical, distribution
 from diffmem.models.question import Answer, Bags, QuestionAnswering, Sentences, Stream, Words, bags
+from diffmem.models.segment import SegmentTransformer, abstract
 from diffmem.models.sequence import SequenceModel
 
 __all__ = [
@@ -16,10 +17,12 @@ __all__ = [
     "GridEncoder",
     "MultiCategorical",
     "QuestionAnswering",
+    "SegmentTransformer",
     "Sentences",
     "SequenceModel",
     "Stream",
     "Words",
+    "abstract",
     "bags",
     "distribution",
 ]

@@ -20,6 +20,7 @@ from diffmem.tasks.patterns import ImageCompletion, PatternCompletion
 from diffmem.tasks.programs import Memorisation, Programs
 from diffmem.tasks.relational import NthFarthest
 from diffmem.tasks.retrieval import AssociativeRetrieval
+from diffmem.tasks.sorting import FrequencySort
 from diffmem.tasks.text import CharacterModel, WordModel
 
 TASKS = {
@@ -28,6 +29,7 @@ TASKS = {
     "associative_recall": AssociativeRecall,
     "associative_retrieval": AssociativeRetrieval,
     "character_model": CharacterModel,
+    "frequency_sort": FrequencySort,
     "image_completion": ImageCompletion,
     "inference": Inference,
     "multi_query_recall": MultiQueryRecall,
@@ -51,6 +53,7 @@ __all__ = [
     "CharacterModel",
     "Copy",
     "DigitTask",
+    "FrequencySort",
     "ImageCompletion",
     "Inference",
     "Memorisation",

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tests.golden import delta, dmn, dnc, fast_weights, ffm, memn2n, ntm, plasticity, rmc
+from tests.golden import delta, dmn, dnc, fast_weights, ffm, memn2n, memoria, ntm, plasticity, rmc
 
 # "reference" (or, of primitives, "kind") of a file's configuration -> forward(config, tensors) -> outputs
 CONVERTERS: dict[str, Callable] = {
@@ -24,12 +24,13 @@ CONVERTERS: dict[str, Callable] = {
     **fast_weights.CONVERTERS,
     **ffm.CONVERTERS,
     **memn2n.CONVERTERS,
+    **memoria.CONVERTERS,
     **ntm.CONVERTERS,
     **plasticity.CONVERTERS,
     **rmc.CONVERTERS,
 }
 # Folders of golden files that there are converters for.
-FOLDERS = ("dmn", "dnc", "fastweights", "ffm", "memn2n", "ntm", "plasticity", "rmc")
+FOLDERS = ("dmn", "dnc", "fastweights", "ffm", "memn2n", "memoria", "ntm", "plasticity", "rmc")
 # References whose whole models sort numbers that differ only in float64: in float32 another slot is written, and rightly so.
 SORTING = dnc.SORTING
 INPUTS = ("param.", "input.", "init.")
@@ -92,6 +93,7 @@ def _compare(path, config, tensors, forward, dtype):
     inputs = {key: value for key, value in cast.items() if key.startswith(INPUTS)}
     wanted = {key.removeprefix("grad.") for key in tensors if key.startswith("grad.")}
     moving = {key: inputs.pop(key) for key in wanted}
+    config = {**config, "shapes": {key: value.shape for key, value in tensors.items()}}  # of outputs padded to a longest one
 
     def loss(moving):
         outputs = forward(config, {**inputs, **moving})
