@@ -11,11 +11,11 @@ import optax
 
 import diffmem
 from diffmem.base import Memory, suggest
-from diffmem.models import SequenceModel
+from diffmem.models import SegmentTransformer, SequenceModel
 from diffmem.tasks import Task
 
 TaskT = TypeVar("TaskT", bound=Task)
-MemoryT = TypeVar("MemoryT", bound=Memory)
+MemoryT = TypeVar("MemoryT", bound=Memory | SegmentTransformer)
 CONFIGS = Path(__file__).parent / "configs"
 
 
@@ -107,14 +107,16 @@ class Config(Generic[TaskT, MemoryT]):
                 f"Config.checkpoint_every is {self.checkpoint_every}; it must be a multiple of log_every, {self.log_every}"
             )
 
-    def model(self) -> SequenceModel:
-        """The memory, its controller and a linear output, in the task's sizes."""
+    def model(self) -> Any:
+        """The memory, its controller and a linear output, in the task's sizes; or the Transformer in the memory's place."""
+        if isinstance(self.memory, SegmentTransformer):
+            return dataclasses.replace(self.memory, input_size=self.task.input_size, output_size=self.task.output_size)
         return SequenceModel(self._memory(), self.task.output_size, clip=self.clip, remat=self.remat, hidden=self.hidden)
 
     def _memory(self) -> Memory:
-        if self.controller != "none":
-            return diffmem.control(self.memory, self.task.input_size, self.controller, self.depth)
         memory: Any = self.memory
+        if self.controller != "none":
+            return diffmem.control(memory, self.task.input_size, self.controller, self.depth)
         bottom = dataclasses.replace(memory, input_size=self.task.input_size)
         if self.depth == 1:
             return bottom

@@ -213,13 +213,14 @@ class Memoria:
         # The last key decides first.
         places = jnp.lexsort((state.id, state.lifespan, state.kind == SHORT, state.kind != EMPTY))[: self.working]
         rows = x.reshape(self.working, self.width)
+        fresh = jnp.zeros(self.slots, bool).at[places].set(True)
         return MemoriaState(
             data=state.data.at[places].set(rows.astype(state.data.dtype)),
             kind=state.kind.at[places].set(WORKING),
             lifespan=state.lifespan.at[places].set(self.lifespan),
             age=state.age.at[places].set(0),
             id=state.id.at[places].set(state.id.max() + 1 + jnp.arange(self.working, dtype=state.id.dtype)),
-            counts=state.counts.at[places].set(0).at[:, places].set(0),
+            counts=jnp.where(fresh[:, None] | fresh, 0, state.counts),  # two scatters would take longer
         )
 
     def recall(self, state: MemoriaState, rows: Array) -> tuple[MemoriaState, Array]:

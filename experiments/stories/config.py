@@ -66,10 +66,11 @@ class StoryConfig(Generic[MemoryT]):
 
     def model(self, vocabulary: Vocabulary) -> QuestionAnswering:
         """The memory with its paper's encoder and answer, in the vocabulary's sizes."""
-        size, memory = len(vocabulary), self.memory
+        size = len(vocabulary)
+        memory: Any = self.memory
         if isinstance(memory, MemN2N | MemNN):
             bag = memory.encoding == "bag"
-            sized: Any = dataclasses.replace(memory, input_size=size if bag else 2 * size)
+            sized = dataclasses.replace(memory, input_size=size if bag else 2 * size)
             tied = isinstance(memory, MemN2N) and memory.tying == "adjacent"
             return QuestionAnswering(Bags(size, "bag" if bag else "memn2n"), sized, "tied" if tied else "dense")
         if isinstance(memory, DMNPlus):

@@ -15,12 +15,15 @@ import jax.numpy as jnp
 from diffmem.memories.memoria import LONG, SHORT, WORKING, MemoriaState, fire, grow_older, nearest, partners, promote
 from diffmem.models.segment import abstract
 
+# Integers are of 32 bits, with 64 bits switched on too.
+arange = partial(jnp.arange, dtype=jnp.int32)
+
 
 def listed(mask):
     """The places [B, N] where the mask is True in order, with -1 in front; and which columns the package's array has."""
     size = mask.shape[1]
-    places = jnp.sort(jnp.where(mask, jnp.arange(size), -1), -1)
-    return places, jnp.arange(size) >= size - mask.sum(-1).max()
+    places = jnp.sort(jnp.where(mask, arange(size), -1), -1)
+    return places, arange(size) >= size - mask.sum(-1, dtype=jnp.int32).max()
 
 
 def at(array, places):
@@ -60,7 +63,7 @@ def search(depth, state, places, first, columns):
     for _ in range(depth):
         last = jnp.where(columns, found[-1] % len(places), -1)
         open_ &= ~marked(len(places), last)
-        found.append(partners(counts, open_)[last])
+        found.append(partners(counts, open_).astype(jnp.int32)[last])
     return jnp.stack(found)
 
 
@@ -79,7 +82,7 @@ def remind(config, state, end):
 
     longs, long_columns = listed(state.kind == LONG)
     # Indices among the long-term engrams count from the first of the batch's longest list.
-    shift = size - long_columns.sum()
+    shift = size - long_columns.sum(dtype=jnp.int32)
     firsts, first_columns = listed((longs >= 0) & jnp.take_along_axis(first, longs, 1))
     walk = partial(search, config["ltm_search_depth"])
     found = jax.vmap(walk, in_axes=(0, 0, 0, None))(state, longs, firsts, first_columns)
@@ -87,7 +90,7 @@ def remind(config, state, end):
     # Slip C: without any long-term engram, all indices are 0.
     local = jnp.where(long_columns.any(), local, 0)
     real = jnp.tile(first_columns, config["ltm_search_depth"] + 1)
-    real = jnp.where(long_columns.any(), real, (jnp.arange(real.size) == 0) & short_columns.any())
+    real = jnp.where(long_columns.any(), real, (arange(real.size) == 0) & short_columns.any())
     local, real = distinct(local, real)
     data = jax.vmap(at)(state.data, local)
     final = jax.vmap(partial(nearest, k=min(config["num_final_ltms"], real.size)), in_axes=(0, 0, None))(rows, data, real)
@@ -97,7 +100,7 @@ def remind(config, state, end):
 
 def compact(state, size):
     """Removes who has no lifespan left; shorter stores are padded in front. The new state and length."""
-    keep = (state.lifespan > 0) & (jnp.arange(state.kind.shape[1]) < size)
+    keep = (state.lifespan > 0) & (arange(state.kind.shape[1]) < size)
     places, columns = listed(keep)
     end = columns.sum(dtype=jnp.int32)
     places = jnp.roll(places, end, -1)
@@ -114,7 +117,7 @@ def compact(state, size):
 
 def cut(state, size, length):
     """The state in the file's layout: what lies beyond the array is 0 in kind and -9 elsewhere."""
-    used = jnp.arange(length) < size
+    used = arange(length) < size
 
     def fill(leaf, value, mask):
         return jnp.where(mask, leaf, jnp.array(value, leaf.dtype))
@@ -150,7 +153,7 @@ def forward_store(config, tensors):
         counts = jax.lax.dynamic_update_slice_in_dim(counts, jnp.zeros((batch, length, working), counts.dtype), size, 2)
         state = MemoriaState(
             put(state.data, rows), put(state.kind, WORKING), put(state.lifespan, config["initial_lifespan"]),
-            put(state.age, 0), put(state.id, born + jnp.arange(working)), counts,
+            put(state.age, 0), put(state.id, born + arange(working)), counts,
         )  # fmt: skip
         end = size + working
         reminded = remind(config, state, end)
@@ -167,9 +170,9 @@ def forward_store(config, tensors):
     shapes = config["shapes"]
     length, later, most = shapes["out.types"][2], shapes["out.counts_after_fire"][2], shapes["out.reminded"][2]
     cut_all = jax.vmap(partial(cut, length=length))(states, sizes)
-    used = jnp.arange(later) < ends[:, None]
+    used = arange(later) < ends[:, None]
     fired = jnp.where((used[:, :, None] & used[:, None])[:, None], fired[:, :, :later, :later], -9)
-    places = jnp.sort(jnp.where(reminded, jnp.arange(reminded.shape[-1]), reminded.shape[-1]), -1)[..., :most]
+    places = jnp.sort(jnp.where(reminded, arange(reminded.shape[-1]), reminded.shape[-1]), -1)[..., :most]
     return {
         "out.size": sizes, "out.types": cut_all.kind, "out.lifespan": cut_all.lifespan, "out.age": cut_all.age,
         "out.ids": cut_all.id, "out.counts": cut_all.counts, "out.data": cut_all.data,
