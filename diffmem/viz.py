@@ -351,6 +351,30 @@ def slot_attention(weights: Array | np.ndarray, labels: Sequence[str] = ()):
     return figure
 
 
+def recall_curves(position: Mapping[str, Any], retention: Mapping[str, Any]):
+    """What is recalled of a list, by place in the list, and what is left of an item, by how long ago it came.
+
+    Args:
+        position: label -> [items], the share of lists of which the item at this place is recalled, first to last.
+        retention: label -> [delays], the share of items left after so many further ones, from 0 on.
+
+    Returns:
+        A matplotlib figure: the serial-position curve on the left, the retention curve on the right.
+    """
+    figure, grid = _figure(9, 3.4, columns=2)
+    for axes, curves, first, xlabel in (
+        (grid[0, 0], position, 1, "place in the list"),
+        (grid[0, 1], retention, 0, "items since"),
+    ):
+        for colour, (label, values) in zip(COLOURS, curves.items(), strict=False):
+            axes.plot(np.arange(len(values)) + first, 100 * np.asarray(values), color=colour, linewidth=2, label=label)
+        axes.set(xlabel=xlabel, ylim=(-2, 102))
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, fontsize=8)
+    grid[0, 0].set_ylabel("percent")
+    return figure
+
+
 def _used(flags: np.ndarray) -> np.ndarray:
     """The shortest stretch of a ring that holds all flagged places and two more on each side; may run past the end."""
     places = np.flatnonzero(flags)

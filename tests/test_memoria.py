@@ -11,6 +11,7 @@ import diffmem
 from diffmem.memories.memoria import LONG, SHORT, WORKING, MemoriaState, nearest, partners
 from diffmem.models import SegmentTransformer
 from diffmem.tasks import FrequencySort
+from experiments import memoria_curves
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "strict_types")
 
@@ -202,3 +203,15 @@ def test_frequency_sort_drifts():
     assert 0.05 < np.abs(halves[0] - halves[1]).mean() < 0.2
     with pytest.raises(ValueError, match=r"FrequencySort\.symbols is 1"):
         FrequencySort(symbols=1)
+
+
+def test_curves_of_a_list():
+    """The last items are short-term and all recalled; with no reinforcement nobody lives longer than the lifespan."""
+    memory = diffmem.Memoria(8, slots=12, short_term=3, short_reminded=3, lifespan=5.0, reinforcement=0.0)
+    curves = memoria_curves.measure(memoria_curves.Options(memory=memory, items=9, lists=3))
+    assert curves["position"]["alive"] == [0] * 5 + [1] * 4
+    assert curves["position"]["recalled"][6:] == [1, 1, 1]
+    assert curves["retention"]["short-term"] == [1] * 3 + [0] * 6
+    assert curves["retention"]["long-term"] == [0] * 3 + [1] + [0] * 5
+    with pytest.raises(ValueError, match=r"memory\.working is 2"):
+        memoria_curves.measure(memoria_curves.Options(memory=MEMORY))

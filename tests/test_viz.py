@@ -169,3 +169,11 @@ def test_slot_attention_shows_every_step_and_head():
         viz.slot_attention(weights[..., :3])
     with pytest.raises(ValueError, match="labels are 1; legal: 5"):
         viz.slot_attention(weights, labels=["a"])
+
+
+def test_recall_curves_show_shares_as_percent():
+    left, right = viz.recall_curves({"recalled": [1.0, 0.25]}, {"alive": [1.0, 0.5, 0.0]}).axes
+    assert left.lines[0].get_xdata().tolist() == [1, 2]
+    assert left.lines[0].get_ydata().tolist() == [100, 25]
+    assert right.lines[0].get_xdata().tolist() == [0, 1, 2]
+    assert right.lines[0].get_ydata().tolist() == [100, 50, 0]
