@@ -1,7 +1,8 @@
 """Memoria's serial-position and retention curves: `python -m experiments.memoria_curves`.
 
-Lists of random items go into an untrained Memoria, one at a step. After a list, each item, with noise, is called to mind in turn
-from the state that the list left behind. The longest delays are those of the first items of a list alone. Writes curves.json and curves.png under docs/pictures/memoria.
+Lists of random items go into an untrained Memoria, one at a step. After a list, each item, with noise, is called to mind in
+turn from the state that the list left behind. The longest delays are those of the first items of a list alone. Writes
+curves.json and curves.png under docs/pictures/memoria.
 """
 
 import json

@@ -1,6 +1,12 @@
-"""A Transformer over segments of 32 steps with Memoria, sorting 8 symbols by their frequency in up to 2,000 steps.
+"""A Transformer over segments of 32 steps with Memoria, sorting 8 symbols by their frequency.
 
-python -m experiments.train memoria_sorting
+    python -m experiments.train memoria_sorting
+
+Paper: Memoria stays ahead of Transformers with other memories as sequences grow from 1,000 to 32,000 symbols (a figure).
+Here: one small Transformer, 8 symbols instead of 20, trained on 24 to 248 symbols (up to 8 segments), evaluated up to 2,040 (64).
+A sequence of 32 n - 8 symbols fills n segments with its answer: the Transformer alone then sees the last 24 symbols.
+Hardware: one CPU core, about 20 minutes.
+Expected: fewer wrong ranks than `transformer_sorting` at every length from two segments on.
 """
 
 from diffmem import Memoria
@@ -23,7 +29,7 @@ config = Config(
     ),
     controller="none",
     optimizer=Optimizer("adam", learning_rate=2e-3, warmup=100, cooldown=0.5, clip_norm=1.0),
-    batch=32,
+    batch=16,
     steps=2000,
     log_every=50,
     lengths=("24", "56", "120", "248", "504", "1016", "2040"),
