@@ -2,7 +2,8 @@
 
 Lists of random items go into an untrained Memoria, one at a step. After a list, each item, with noise, is called to mind in
 turn from the state that the list left behind. The longest delays are those of the first items of a list alone. Writes
-curves.json and curves.png under docs/pictures/memoria.
+curves.json and curves.png under docs/pictures/memoria, and sorting.png from the committed results of `memoria_sorting` and
+`transformer_sorting`.
 """
 
 import json
@@ -18,6 +19,7 @@ import tyro
 from diffmem import Memoria, viz
 from diffmem.memories.memoria import EMPTY, LONG, SHORT
 from experiments.publish import PICTURES
+from experiments.runs import RESULTS
 from experiments.runtime import environment, use_compilation_cache
 
 
@@ -86,6 +88,19 @@ def measure(options: Options) -> dict[str, dict[str, list[float]]]:
     }
 
 
+def sorting() -> Any:
+    """A figure of how many ranks were wrong against length, with memory and without, from the committed results."""
+    found = {name: json.loads((RESULTS / f"{name}_sorting.json").read_text()) for name in ("memoria", "transformer")}
+    errors = {
+        name: {int(text): [seed["error_percent"][text] for seed in one["seeds"]] for text in one["error_percent"]}
+        for name, one in found.items()
+    }
+    trained = tuple(found["memoria"]["config"]["task"]["lengths"])
+    figure = viz.generalisation_curve(errors, trained=trained, xlabel="symbols to sort", ylabel="wrong ranks in percent")
+    figure.axes[0].set(xscale="log", yscale="linear", ylim=(0, 100))
+    return figure
+
+
 def main(options: Options) -> None:
     """Measures, draws and writes."""
     use_compilation_cache()
@@ -95,7 +110,8 @@ def main(options: Options) -> None:
     text = json.dumps({"command": "python -m experiments.memoria_curves", **settings, **environment(), **curves}, indent=1)
     (options.out / "curves.json").write_text(text + "\n")
     viz.recall_curves(**curves).savefig(options.out / "curves.png")
-    print(f"wrote {options.out / 'curves.json'} and curves.png")
+    sorting().savefig(options.out / "sorting.png")
+    print(f"wrote curves.json, curves.png and sorting.png in {options.out}")
 
 
 if __name__ == "__main__":

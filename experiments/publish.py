@@ -67,7 +67,7 @@ def main(arguments: list[str]) -> None:
     metrics = options.run / "metrics.jsonl"
     result = {
         "name": name,
-        "memory": type(config.memory).__name__,
+        "memory": type(getattr(config.memory, "memory", None) or config.memory).__name__,  # a Transformer's, if it has one
         "command": command(name, config),
         "minutes": wall_clock(metrics),
         "hardware": options.hardware,

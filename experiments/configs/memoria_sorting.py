@@ -3,7 +3,7 @@
     python -m experiments.train memoria_sorting
 
 Paper: Memoria stays ahead of Transformers with other memories as sequences grow from 1,000 to 32,000 symbols (a figure).
-Here: one small Transformer, 8 symbols instead of 20, trained on 24 to 248 symbols (up to 8 segments), evaluated up to 2,040 (64).
+Here: one small Transformer, 8 symbols instead of 20, trained on 24 to 248 of them (8 segments), evaluated up to 2,040 (64).
 A sequence of 32 n - 8 symbols fills n segments with its answer: the Transformer alone then sees the last 24 symbols.
 Hardware: one CPU core, about 20 minutes.
 Expected: fewer wrong ranks than `transformer_sorting` at every length from two segments on.
