@@ -9,7 +9,11 @@ from jax import lax
 from diffmem import layers
 from diffmem.base import Array, Params, Readout, check_counts, check_heads, register
 
-EMPTY, WORKING, SHORT, LONG = range(4)
+# Kinds of engrams.
+EMPTY = 0
+WORKING = 1
+SHORT = 2
+LONG = 3
 
 
 class MemoriaState(NamedTuple):
