@@ -5,8 +5,11 @@
 Paper: Memoria stays ahead of Transformers with other memories as sequences grow from 1,000 to 32,000 symbols (a figure).
 Here: one small Transformer, 8 symbols instead of 20, trained on 24 to 248 of them (8 segments), evaluated up to 2,040 (64).
 A sequence of 32 n - 8 symbols fills n segments with its answer: the Transformer alone then sees the last 24 symbols.
-Hardware: one CPU core, about 20 minutes.
-Expected: fewer wrong ranks than `transformer_sorting` at every length from two segments on.
+Hardware: one CPU core, about 12 minutes.
+Expected: half of the ranks wrong up to 504 symbols, 65 % at 2,040; `transformer_sorting`: 70 to 77 % from two segments on.
+The abstractor and the attention to engrams are parameters too, 129,000 against 71,000: they explain the difference within one
+segment, and only the store that beyond. With --memory.memory.lifespan 0.5 --memory.memory.reinforcement 0 it holds nothing
+from one segment to the next.
 """
 
 from diffmem import Memoria

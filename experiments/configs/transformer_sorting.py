@@ -4,8 +4,8 @@
 
 Paper: a Transformer that sees a segment falls behind as sequences grow (a figure).
 Here: the task, sizes and training of `memoria_sorting`.
-Hardware: one CPU core, about 10 minutes.
-Expected: little better than guessing from two segments on; guessing is 87.5 % wrong.
+Hardware: one CPU core, about 7 minutes.
+Expected: 70 % of the ranks wrong at two segments, 77 % from eight on; guessing is 87.5 % wrong.
 """
 
 import dataclasses
