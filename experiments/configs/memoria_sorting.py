@@ -8,8 +8,8 @@ A sequence of 32 n - 8 symbols fills n segments with its answer: the Transformer
 Hardware: one CPU core, about 12 minutes.
 Expected: half of the ranks wrong up to 504 symbols, 65 % at 2,040; `transformer_sorting`: 70 to 77 % from two segments on.
 The abstractor and the attention to engrams are parameters too, 129,000 against 71,000: they explain the difference within one
-segment, and only the store that beyond. With --memory.memory.lifespan 0.5 --memory.memory.reinforcement 0 it holds nothing
-from one segment to the next.
+segment, and only the store that beyond. It holds nothing from one segment to the next with the options
+    memory.memory:memoria --memory.memory.lifespan 0.5 --memory.memory.reinforcement 0
 """
 
 from diffmem import Memoria
