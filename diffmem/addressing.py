@@ -11,7 +11,7 @@ Shape legend, used in the whole library:
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from diffmem.base import Array, check_choice, check_counts
 
@@ -308,3 +308,43 @@ def share(x: Float[Array, "*batch D"], epsilon: float = 0.0) -> Float[Array, "*b
     """
     total = jnp.sum(x, -1, keepdims=True) + epsilon
     return x / jnp.where(total > 0, total, 1)
+
+
+def product_keys(
+    query: Float[Array, "*batch K"], sub_keys1: Float[Array, "n half"], sub_keys2: Float[Array, "m half"], k: int
+) -> tuple[Float[Array, "*batch k"], Int[Array, "*batch k"]]:
+    """The k best of n m keys in the time of n + m: slot i m + j has the key [sub_keys1[i], sub_keys2[j]].
+
+    score[i m + j] = q_1 . sub_keys1[i] + q_2 . sub_keys2[j],  q_1 and q_2 the halves of the query
+
+    Exact: who is among the k best sums has both parts among the k best of their half. For keys that are parameters; what a
+    memory has written does not factor, and is found by `sparse.hash_codes`.
+
+    Args:
+        query: what to look for; K is even.
+        sub_keys1: first halves of the keys.
+        sub_keys2: second halves.
+        k: how many, at most n m.
+
+    Returns:
+        The scores, the largest first, with a gradient, and the numbers of the slots, int32.
+
+    Raises:
+        ValueError: halves that do not fit the query, or more results than keys.
+
+    Source: Lample et al. 2019, section 3.1.
+    """
+    n, m = sub_keys1.shape[0], sub_keys2.shape[0]
+    if not query.shape[-1] == 2 * sub_keys1.shape[-1] == 2 * sub_keys2.shape[-1]:
+        halves = f"{sub_keys1.shape[-1]} and {sub_keys2.shape[-1]}"
+        raise ValueError(f"query has size {query.shape[-1]}, and the halves of keys {halves}; legal: halves of half its size")
+    if not 1 <= k <= n * m:
+        raise ValueError(f"k is {k} of {n} x {m} keys; legal: 1..{n * m}")
+    first, second = jnp.split(query, 2, axis=-1)
+    scores1, places1 = lax.top_k(first @ sub_keys1.T, min(k, n))
+    scores2, places2 = lax.top_k(second @ sub_keys2.T, min(k, m))
+    sums = scores1[..., :, None] + scores2[..., None, :]
+    numbers = places1[..., :, None] * m + places2[..., None, :]
+    flat = (*query.shape[:-1], -1)
+    best, at = lax.top_k(sums.reshape(flat), k)
+    return best, jnp.take_along_axis(numbers.reshape(flat), at, axis=-1)

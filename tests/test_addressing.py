@@ -534,3 +534,25 @@ def test_two_bags_are_a_position_encoding(kind):
     want = (addressing.position_encoding(5, 7, kind) * table[words] * kept).sum(0)
     got = layers.embed_bags(table, models.bags(words, 6, kind), "position", kind)
     np.testing.assert_allclose(got, want, atol=1e-5)
+
+
+# --- Product keys ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("n", "m", "k"), [(6, 5, 4), (3, 4, 12), (1, 5, 4), (4, 1, 3)])
+def test_product_keys_are_exact(n, m, k):
+    """Against all n m keys, of small whole numbers, so that there are ties."""
+    rng = np.random.default_rng(0)
+    query, keys1, keys2 = (rng.integers(-3, 4, shape).astype(float) for shape in ((50, 4), (n, 2), (m, 2)))
+    scores, places = addressing.product_keys(*map(jnp.asarray, (query, keys1, keys2)), k)
+    every = query @ np.concatenate([np.repeat(keys1, m, 0), np.tile(keys2, (n, 1))], 1).T
+    np.testing.assert_array_equal(scores, -np.sort(-every, axis=1)[:, :k])
+    np.testing.assert_array_equal(np.take_along_axis(every, np.asarray(places), 1), scores)
+    assert all(len(set(row)) == k for row in places.tolist())
+
+
+def test_product_keys_that_do_not_fit():
+    with pytest.raises(ValueError, match="query has size 5, and the halves of keys 2 and 2; legal"):
+        addressing.product_keys(jnp.ones(5), jnp.ones((3, 2)), jnp.ones((4, 2)), 2)
+    with pytest.raises(ValueError, match=r"k is 13 of 3 x 4 keys; legal: 1\.\.12"):
+        addressing.product_keys(jnp.ones(4), jnp.ones((3, 2)), jnp.ones((4, 2)), 13)

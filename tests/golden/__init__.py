@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tests.golden import delta, dmn, dnc, fast_weights, ffm, memn2n, memoria, ntm, plasticity, rmc
+from tests.golden import delta, dmn, dnc, fast_weights, ffm, memn2n, memoria, ntm, pkm, plasticity, rmc
 
 # "reference" (or, of primitives, "kind") of a file's configuration -> forward(config, tensors) -> outputs
 CONVERTERS: dict[str, Callable] = {
@@ -26,11 +26,12 @@ CONVERTERS: dict[str, Callable] = {
     **memn2n.CONVERTERS,
     **memoria.CONVERTERS,
     **ntm.CONVERTERS,
+    **pkm.CONVERTERS,
     **plasticity.CONVERTERS,
     **rmc.CONVERTERS,
 }
 # Folders of golden files that there are converters for.
-FOLDERS = ("dmn", "dnc", "fastweights", "ffm", "memn2n", "memoria", "ntm", "plasticity", "rmc")
+FOLDERS = ("dmn", "dnc", "fastweights", "ffm", "memn2n", "memoria", "ntm", "pkm", "plasticity", "rmc")
 # References whose whole models sort numbers that differ only in float64: in float32 another slot is written, and rightly so.
 SORTING = dnc.SORTING
 INPUTS = ("param.", "input.", "init.")
