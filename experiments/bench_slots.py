@@ -1,8 +1,8 @@
 """Measures slot memories against their number of slots: `python -m experiments.bench_slots`.
 
 Per number of slots: milliseconds per step, forward and backward, and peak temporary memory of a DNC (with and without links,
-where they fit) and of SAM (linear and hashed lookup), each with an LSTM in front. Then, in the same run and alternating,
-SAM's step against the same step done densely, whose memory is extrapolated from fewer steps: it keeps every memory.
+where they fit), of SAM (linear and hashed lookup) and of SDNC (hashed), each with an LSTM in front. Then, in the same run and
+alternating, SAM's step against the same step done densely, its memory extrapolated from fewer steps: it keeps every memory.
 
 Results are appended to experiments/results/bench.jsonl with the commit, the versions and the machine's load.
 """
@@ -74,6 +74,7 @@ def settings(slots: int, options: Options) -> dict[str, Any]:
     """The memories that are measured at this number of slots."""
     sam = partial(diffmem.SAM, CONTROLLER, slots=slots, width=32)
     memories = {"sam_hashed": sam(lookup="hashed"), "sam_linear": sam()}
+    memories["sdnc_hashed"] = diffmem.SDNC(CONTROLLER, slots=slots, width=32, lookup="hashed")
     if slots <= options.dense_slots:
         memories["dnc_without_links"] = diffmem.DNC(CONTROLLER, slots=slots, width=32, read_heads=1, links=False)
     if slots <= options.dense_slots // 16:

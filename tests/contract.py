@@ -33,7 +33,9 @@ from tests.programs import (
 )
 
 # Memories whose weights sum to less than one where there is nothing to read, and say so.
-PARTIAL = (diffmem.DNC,)
+PARTIAL = (diffmem.DNC, diffmem.SDNC)
+# Memories that hold something constant to the gradient, and say so. Their own tests compare the rest with differences.
+STOPPED = (diffmem.SDNC,)
 
 
 def clear():

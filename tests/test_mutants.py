@@ -17,7 +17,7 @@ import pytest
 from jax import lax
 
 import diffmem
-from diffmem import addressing, allocation, diagonal, edits, fused, matrix, sparse
+from diffmem import addressing, allocation, diagonal, edits, fused, links, matrix, sparse
 from diffmem.controller import Controlled, ControlledState
 from diffmem.memories import memoria
 from diffmem.memories.ntm import NTM
@@ -34,11 +34,25 @@ LRU = diffmem.LRU(4, 3, hidden_size=2, chunk=3)
 CONTENT = NTM(4, slots=5, width=3, addressing="content", read_heads=2, initial_memory="random")
 DNC = diffmem.DNC(4, slots=5, width=3, read_heads=2)
 SAM = diffmem.SAM(4, slots=5, width=3, nearest=2)
+SDNC = diffmem.SDNC(4, slots=5, width=3, nearest=2, links=3)
 LOCATED = NTM(4, slots=5, width=3, read_heads=2)
 ENGRAMS = memoria.Memoria(4, 2, slots=5, short_term=3, short_reminded=2, long_reminded=2)
 RELATIONAL = RMC(4, slots=3, width=6, heads=2, key_size=2, blocks=2)
 DELTA, LINEAR = diffmem.DeltaRule(4, key_size=3, value_size=2), diffmem.LinearAttention(4, key_size=3, value_size=2)
 FAST, PLASTIC = diffmem.FastWeights(4, hidden_size=6, heads=2), diffmem.Plastic(4, hidden_size=3, rule="retroactive")
+
+
+def backward_links(read):
+    """Reads with the links of a sparse DNC the other way round."""
+
+    def turned(state):
+        return state._replace(links=state.links._replace(before=state.links.after, after=state.links.before))
+
+    def reads(self, params, state, query):
+        state, readout = read(self, params, turned(state), query)
+        return turned(state), readout
+
+    return reads
 
 
 @functools.cache
@@ -250,6 +264,14 @@ MUTANTS = {
     "reads the farthest": (
         replaced(sparse, "top_k", lambda top_k: lambda scores, k: top_k(-scores, k)),
         oracle(SAM),
+    ),
+    "sparse links followed the other way": (
+        replaced(diffmem.SDNC, "read", backward_links),
+        oracle(SDNC),
+    ),
+    "successors are not linked": (
+        replaced(links, "link", lambda link: lambda before, w: link(before, w)._replace(after=before.after)),
+        oracle(SDNC),
     ),
     "gradient cut": (replaced(UNROLL, "_chunked_scan", cut), law("unroll_is_loop")),
     "reset by multiplication": (

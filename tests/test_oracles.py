@@ -28,6 +28,7 @@ from tests.oracles import (
     recurrent,
     rmc,
     sam,
+    sdnc,
 )
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "strict_types")
@@ -52,6 +53,7 @@ ORACLES = {
     "plastic": SimpleNamespace(unroll=plastic.plastic_unroll),
     "rmc": rmc,
     "sam": sam,
+    "sdnc": sdnc,
 }
 TIME = 7
 STARTS = np.array([0, 0, 1, 0, 0, 1, 1], bool)
@@ -378,6 +380,19 @@ def test_stack():
     compare(unroll, stack, [random_params(stack, np.random.default_rng(4), scale) for scale in (0.5, 2.0)], {"stack": 2})
 
 
+def test_sdnc_links_that_are_cut():
+    memory = diffmem.SDNC(5, slots=6, width=3, nearest=2, links=2)
+    variants = [random_params(memory, np.random.default_rng(seed), scale) for seed, scale in enumerate((0.5, 2.0, 10.0))]
+    compare(sdnc.unroll, memory, variants, runs=RUNS[2:])
+
+
+def test_sdnc_with_all_links_has_the_dense_ones():
+    """Nothing counts as use: the order within a step, which decides between slots used at the same step, differs."""
+    memory = diffmem.SDNC(5, slots=5, width=3, heads=2, nearest=5, links=5, threshold=2.0)
+    variants = [random_params(memory, np.random.default_rng(seed), scale) for seed, scale in enumerate((0.5, 2.0, 10.0))]
+    compare(sdnc.dense_unroll, memory, variants, runs=RUNS[2:])
+
+
 @pytest.mark.parametrize("order", ["read_write", "write_read", "interleaved"])
 def test_ntm_verbs(order):
     """`write` and `read` called by themselves, from the initial state and after a step."""
@@ -414,5 +429,6 @@ def test_an_oracle_is_not_the_library():
         recurrent,
         rmc,
         sam,
+        sdnc,
     ):
         assert not {"jax", "jnp", "diffmem"} & set(vars(module))

@@ -1,5 +1,8 @@
 """What touches few slots of many: the same values and gradients as what touches all, and the same order as a list."""
 
+import dataclasses
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -38,10 +41,30 @@ def plain_write(slots, cleared, places, rows):
     return slots.at[cleared].set(0).at[places].add(rows)
 
 
-@pytest.mark.parametrize("lookup", ["linear", "hashed"])
-def test_gradients_are_those_of_the_dense_memory(lookup, monkeypatch):
+@pytest.mark.parametrize("cls", [diffmem.SAM, diffmem.SDNC])
+def test_approximate_lookup_is_exact_where_there_are_few_slots(cls):
+    """`lax.approx_max_k` is exact on a CPU, and elsewhere where no slot has to be left out; it is really called."""
+    exact = cls(5, slots=9, width=W, nearest=3)
+    approximate = dataclasses.replace(exact, lookup="approximate")
+    params = random_params(exact, np.random.default_rng(1))
+    xs = np.random.default_rng(2).normal(size=(6, 5))
+    with jax.enable_x64(True):
+        want, got = (jax.jit(lambda p, m=m: diffmem.unroll(m, p, None, xs)[1])(params) for m in (exact, approximate))
+        jaxpr = str(jax.make_jaxpr(lambda p: diffmem.unroll(approximate, p, None, xs)[1])(params))
+    np.testing.assert_allclose(got.value, want.value, rtol=0, atol=1e-12)
+    assert "approx_top_k" in jaxpr
+
+
+SMALL = {"input_size": 5, "slots": 7, "width": W, "heads": 2, "nearest": 3}
+
+
+@pytest.mark.parametrize(
+    "memory",
+    [diffmem.SAM(**SMALL), diffmem.SAM(**SMALL, lookup="hashed", bucket=2), diffmem.SDNC(**SMALL, links=2)],
+    ids=["sam", "sam-hashed", "sdnc"],
+)
+def test_gradients_are_those_of_the_dense_memory(memory, monkeypatch):
     """Ten steps, so that most slots are written more than once, against plain autodiff, which keeps every memory."""
-    memory = diffmem.SAM(5, slots=7, width=W, heads=2, nearest=3, lookup=lookup, bucket=2)
     params = random_params(memory, np.random.default_rng(1))
     xs = np.random.default_rng(2).normal(size=(10, 5))
     cotangents = np.random.default_rng(3).normal(size=(10, 2, W)), np.random.default_rng(4).normal(size=(7, W))
@@ -63,15 +86,57 @@ def test_gradients_are_those_of_the_dense_memory(lookup, monkeypatch):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-10), got, gradients())
 
 
-def test_memory_does_not_grow_with_time():
-    """The backward pass keeps the slots and their gradient, not one memory per step."""
-    memory = diffmem.SAM(5, slots=4096, width=16)
+def test_gradients_of_an_sdnc_are_those_with_constant_links():
+    """Central differences of a memory whose links are taken from another run, step by step."""
+    memory = diffmem.SDNC(5, slots=7, width=W, heads=2, nearest=3, links=2)
+    rng = np.random.default_rng(5)
+    shapes = jax.eval_shape(memory.init_params, jax.random.key(0))
+    with jax.enable_x64(True):
+        params = jax.tree.map(lambda a: jnp.asarray(rng.normal(size=a.shape)), shapes)
+        xs, cotangent = rng.normal(size=(8, 5)), rng.normal(size=(8, 2, W))
+        initial = memory.init_state(params)
+        links = jax.lax.scan(lambda s, x: (memory.step(params, s, x)[0],) * 2, initial, xs)[1].links
+        loss = lambda params, xs: jnp.sum(cotangent * diffmem.unroll(memory, params, None, xs)[1].value)  # noqa: E731
+
+        @jax.jit
+        def constant(params, xs):
+            def step(state, inputs):
+                x, links = inputs
+                return memory.read(params, memory.write(params, state, x)._replace(links=links), x)
+
+            _, readout = jax.lax.scan(step, initial, (xs, links))
+            return jnp.sum(cotangent * readout.value), readout.weights.places
+
+        gradients = jax.tree.leaves(jax.jit(jax.grad(loss, (0, 1)))(params, xs))
+        leaves, tree = jax.tree.flatten((params, xs))
+        _, places = constant(params, xs)
+        for i, gradient in enumerate(gradients):
+            direction = rng.normal(size=gradient.shape)
+            moved = [
+                constant(*jax.tree.unflatten(tree, [*leaves[:i], leaves[i] + sign * direction, *leaves[i + 1 :]]))
+                for sign in (1e-6, -1e-6)
+            ]
+            for _, other in moved:
+                np.testing.assert_array_equal(other, places)
+            want = (moved[0][0] - moved[1][0]) / 2e-6
+            assert abs(want) > 1e-3
+            np.testing.assert_allclose(np.sum(gradient * direction), want, rtol=1e-6)
+
+
+@pytest.mark.parametrize("memory", [diffmem.SAM(5, slots=4096, width=16), diffmem.SDNC(5, slots=4096, width=16)])
+def test_memory_does_not_grow_with_time(memory):
+    """The backward pass keeps the slots and their gradient, not one memory per step; nor are links copied."""
     shapes = jax.eval_shape(memory.init_params, jax.random.key(0))
     loss = lambda params, xs: jnp.sum(diffmem.unroll(memory, params, None, xs)[1].value)  # noqa: E731
     program = jax.jit(jax.grad(loss)).lower(shapes, jax.ShapeDtypeStruct((100, 5), jnp.float32)).compile()
-    assert program.memory_analysis().temp_size_in_bytes < 4 * memory.slots * memory.width * 4
-    body = [line for line in program.as_text().splitlines() if "[4096,16]{1,0} copy(" in line]
-    assert len(body) <= 1, body  # of the initial slots; none per step
+    room = 4 * memory.slots * memory.width * 4
+    if isinstance(memory, diffmem.SDNC):
+        room += 2 * memory.slots * 4 * memory.links * 4
+    assert program.memory_analysis().temp_size_in_bytes < room
+    slots = [line for line in program.as_text().splitlines() if "[4096,16]{1,0} copy(" in line]
+    assert len(slots) <= 1, slots  # of the initial slots; none per step
+    links = [line for line in program.as_text().splitlines() if re.search(r"4096,8\]\S* copy\(", line)]
+    assert len(links) <= 4, links
 
 
 @quick

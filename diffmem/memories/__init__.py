@@ -17,6 +17,7 @@ from diffmem.memories.plastic import Plastic
 from diffmem.memories.recurrent import GRU, LSTM, GRUState, LSTMState
 from diffmem.memories.rmc import RMC, RMCState
 from diffmem.memories.sam import SAM, SAMState
+from diffmem.memories.sdnc import SDNC, SDNCState
 
 __all__ = [
     "DMN",
@@ -28,6 +29,7 @@ __all__ = [
     "NTM",
     "RMC",
     "SAM",
+    "SDNC",
     "DMNPlus",
     "DNCState",
     "DeltaRule",
@@ -45,4 +47,5 @@ __all__ = [
     "Plastic",
     "RMCState",
     "SAMState",
+    "SDNCState",
 ]

@@ -102,6 +102,8 @@ class DNC:
     Differences from the paper:
         - several write heads, as in DeepMind's code: one is allocated after the other, all erase before all add, and each
           has its own links and read modes.
+        - usages that round to the same multiple of 2^-14 count as equal when slots are allocated, and the lower number comes
+          first (epsilon="smooth"), so that rounding does not decide; the paper sorts by the numbers as they are.
         - the cosine has 1e-8 added to squared norms (epsilon="smooth"): a zero memory has finite gradients.
     """
 
@@ -133,7 +135,7 @@ class DNC:
             raise ValueError(
                 f"DNC.slots is {self.slots}: one sequence's links [{self.write_heads}, {self.slots}, {self.slots}] take "
                 f"{size / 2**30:,.0f} GiB in float32, and this machine has {room / 2**30:,.0f} GiB. Use DNC(links=False), or "
-                "SAM, which touches few slots"
+                "SDNC, which keeps a few links of each slot"
             )
         if self.sharpen and not self.links:
             raise ValueError("DNC.sharpen is True, but there is nothing to sharpen: DNC.links is False")
