@@ -6,7 +6,7 @@
 Paper: 100 % of characters for copy and reverse, 99.8 % for double (table 1).
 Here: a small memory, lengths mixed in training.
 Hardware: two CPU cores; see the committed result for the minutes.
-Expected: no errors in the end.
+Expected: copy, one seed: 0.2 % of characters wrong over lengths 1 to 10, 1.25 % at length 10.
 """
 
 from diffmem import RMC
