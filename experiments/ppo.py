@@ -48,14 +48,13 @@ def initial_state(config: Config) -> RunState:
     model, rule = config.model(), make_optimizer(config)
     keys = jnp.stack([jax.random.key(config.seed + i) for i in range(config.seeds)])
 
-    @jax.jit
-    @jax.vmap
     def one(key):
         init_key, reset_key, key = jax.random.split(key, 3)
         params = model.init_params(init_key)
         return params, rule.init(params), initial_agents(config, params, reset_key), key
 
-    return RunState(*one(keys), jnp.int32(0))
+    # One seed after another: batched QR, of orthogonal weights, can block for ever where XLA has two threads.
+    return RunState(*jax.jit(partial(lax.map, one))(keys), jnp.int32(0))
 
 
 def make_iteration(config: Config):

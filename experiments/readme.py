@@ -48,6 +48,24 @@ BABI = {
 }
 
 
+# Mean return of random play, and of a player who forgets nothing, at the first difficulty: measured on POPGym's own environments,
+# or exact. Normalised scores lie between the two.
+RETURNS = {
+    "repeat_first": (-0.5, 1.0),
+    "repeat_previous": (-0.49, 1.0),
+    "autoencode": (-0.51, 1.0),
+    "count_recall": (-0.92, 1.0),
+    "concentration": (-0.19, 0.829),
+    "battleship": (-0.45, 1.0),
+    "minesweeper": (-0.33, 1.0),
+    "multiarmed_bandit": (-0.01, 0.81),
+    "position_only_cartpole": (0.13, 1.0),
+    "noisy_position_only_cartpole": (0.13, 1.0),
+    "position_only_pendulum": (0.25, 0.908),
+    "noisy_position_only_pendulum": (0.25, 0.908),
+}
+
+
 # What a memory is best known for here: results file, length or None for a mean over bAbI's tasks, metric, what it is, what was
 # published.
 KNOWN_FOR = {
@@ -153,10 +171,12 @@ def symbols() -> str:
         found = json.loads(path.read_text())
         if "error_percent" not in found:
             continue
+        graphs = "digit_error_percent" in found  # an answer there is a sequence of digits
+        metrics = ("digit_error_percent", "error_percent") if graphs else ("error_percent", "sequence_error_percent")
         trained = found["learning"]["sequences"][-1]
         for i, length in enumerate(found["error_percent"]):
             head = [f"`{found['name']}`", found.get("memory", ""), len(found["seeds"]), f"{trained:,}", found["minutes"]]
-            cells = [f"{spread(found, metric, length)} %" for metric in ("error_percent", "sequence_error_percent")]
+            cells = [f"{spread(found, metric, length)} %" for metric in metrics]
             rows.append("| " + " | ".join(map(str, [*(head if i == 0 else [""] * 5), length, *cells])) + " |")
     return "\n".join(rows)
 
@@ -209,6 +229,50 @@ def babi_by_task() -> str:
     return "\n".join(rows)
 
 
+def rl() -> str:
+    """Agents, environment by memory, one table per budget: the best mean return of a rollout, mean and spread over the seeds."""
+    cells = [json.loads(line) for line in (RESULTS / "rl" / "sweep.jsonl").read_text().splitlines()]
+    tables = []
+    for budget in sorted({(cell["env_steps"], cell["config"]["seeds"]) for cell in cells}, reverse=True):
+        found = {
+            (cell["env"], cell["memory"]): cell for cell in cells if (cell["env_steps"], cell["config"]["seeds"]) == budget
+        }
+        names, memories = (list(dict.fromkeys(key[i] for key in found)) for i in (0, 1))
+        rows = [f"{budget[0]:,} steps in the environments, {budget[1]} seeds:", ""]
+        rows += ["| environment | " + " | ".join(f"`{memory}`" for memory in memories) + " |", "|---|" + "--:|" * len(memories)]
+
+        def line(title, write, rows=rows, found=found, memories=memories):
+            mine = [[cell for (_, name), cell in found.items() if name == memory] for memory in memories]
+            rows.append(f"| {title} | " + " | ".join(write(cells) for cells in mine) + " |")
+
+        for env in names:
+            line(f"`{env}`", lambda cells, env=env: "".join(_score(cell) for cell in cells if cell["env"] == env))
+        scored = [env for env in names if env.rpartition("_")[0] in RETURNS]
+        if len(scored) > 1:
+            line(
+                f"normalised, mean of {len(scored)}",
+                lambda cells, scored=scored: f"{_normalised(cells):.3f}" if len(cells) >= len(scored) else "",
+            )
+        for title, key in (("parameters", "parameters"), ("numbers in the state", "state_reals")):
+            line(f"{title}, median", lambda cells, key=key: f"{np.median([cell[key] for cell in cells]):,.0f}")
+        line("CPU seconds a seed, median", lambda cells: f"{np.median([c['cpu_seconds'] / c['config']['seeds'] for c in cells]):.0f}")
+        tables.append("\n".join(rows))
+    return "\n\n".join(tables)
+
+
+def _score(cell: dict) -> str:
+    return f"{cell['mmer']:.3f} ± {cell['mmer_spread'] or 0:.3f}"
+
+
+def _normalised(cells: list[dict]) -> float:
+    """The mean over environments of how far a memory comes from random play (0) to perfect play (1)."""
+    scores = []
+    for cell in cells:
+        if limits := RETURNS.get(cell["env"].rpartition("_")[0]):
+            scores.append((cell["mmer"] - limits[0]) / (limits[1] - limits[0]))
+    return float(np.mean(scores))
+
+
 def speed() -> str:
     """The newest benchmark of every memory, and the NTM's comparison and growth."""
     lines = [json.loads(line) for line in (RESULTS / "bench.jsonl").read_text().splitlines()]
@@ -245,6 +309,7 @@ TABLES = {
     "memories": memories,
     "headlines": headlines,
     "results": results,
+    "rl": rl,
     "speed": speed,
     "symbols": symbols,
 }

@@ -49,7 +49,8 @@ def initial_state(config: Config) -> TrainState:
     model, optimizer = config.model(), config.optimizer.build(config.steps)
     keys = jnp.stack([jax.random.key(config.seed + i) for i in range(config.seeds)])
     init_keys, keys = jax.vmap(jax.random.split, out_axes=1)(keys)
-    params = jax.vmap(model.init_params)(init_keys)
+    # One seed after another: batched QR, of orthogonal weights, can block for ever where XLA has two threads.
+    params = jax.lax.map(model.init_params, init_keys)
     return TrainState(params, jax.vmap(optimizer.init)(params), keys, jnp.int32(0))
 
 
