@@ -48,8 +48,8 @@ BABI = {
 }
 
 
-# Mean return of random play, and of a player who forgets nothing, at the first difficulty: measured on POPGym's own environments,
-# or exact. Normalised scores lie between the two.
+# Mean return of random play, and of a player who forgets nothing, at the first difficulty: measured on POPGym's own
+# environments, or exact. Normalised scores lie between the two.
 RETURNS = {
     "repeat_first": (-0.5, 1.0),
     "repeat_previous": (-0.49, 1.0),
@@ -230,7 +230,7 @@ def babi_by_task() -> str:
 
 
 def rl() -> str:
-    """Agents, environment by memory, one table per budget: the best mean return of a rollout, mean and spread over the seeds."""
+    """Agents, environment by memory, one table per budget: the best mean return of a rollout, mean and spread over seeds."""
     cells = [json.loads(line) for line in (RESULTS / "rl" / "sweep.jsonl").read_text().splitlines()]
     tables = []
     for budget in sorted({(cell["env_steps"], cell["config"]["seeds"]) for cell in cells}, reverse=True):
@@ -310,7 +310,8 @@ COMPARISONS = (
     ),
     (
         {"layer": "memax"},
-        "FFM, T = {time:,}: {times_ffm_cpu:.1f}x memax's, with {times_ffm_megabytes:.1f}x less memory (`experiments.bench_ffm`)",
+        "FFM, T = {time:,}: {times_ffm_cpu:.1f}x memax's, with {times_ffm_megabytes:.1f}x less memory "
+        "(`experiments.bench_ffm`)",
     ),
     (
         {"comparison": "sam_hashed against dense"},
