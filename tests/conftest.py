@@ -34,6 +34,17 @@ def pytest_collection_modifyitems(config, items):
     config.hook.pytest_deselected(items=slow)
 
 
+# Linux lets a process have 65,530 memory maps; every compiled program takes some, and where none are left XLA crashes.
+MAPS, MOST_MAPS = Path("/proc/self/maps"), 25_000
+
+
+def pytest_runtest_teardown(item, nextitem):
+    """Between two groups of tests, lets go of what was compiled before there is too much of it."""
+    group = lambda item: [mark.args for mark in item.iter_markers("xdist_group")]  # noqa: E731
+    if nextitem and group(item) != group(nextitem) and MAPS.exists() and MAPS.read_bytes().count(b"\n") > MOST_MAPS:
+        jax.clear_caches()
+
+
 @pytest.fixture(scope="module")
 def quick_compile():
     """Turns off most of XLA's optimisations: programs that run once on tiny arrays compile about twice as fast."""

@@ -238,7 +238,7 @@ def splits(memory, cuts, options):
 @law(once=True)
 def law_split_resumes(memory):
     """A sequence that is cut in two and resumed, without resets, gives the same. (All cuts: see test_every_split.)"""
-    splits(memory, [3], methods(memory))
+    splits(memory, [3], methods(memory)[:1])
 
 
 @law
@@ -255,12 +255,10 @@ def law_store_is_writes(memory):
         same(store(args.params, args.state, args.xs, np.array(mask)), state)
 
 
-def rematerialised(memory, remat):
+def rematerialised(memory, remat, method="scan"):
     p = programs(memory)
     args = arguments(p, starts=EVERY_MASK[[0, 5, 66, 9]], rows=4, seed=10)
-    for method in methods(memory):
-        if method != "parallel":
-            same_as_loop(p, args, jit_unroll(memory, method=method, remat=remat)(*args))
+    same_as_loop(p, args, jit_unroll(memory, method=method, remat=remat)(*args))
 
 
 @law(once=True)
@@ -298,10 +296,9 @@ def law_parallel_is_scan(memory):
     """The other methods are the loop at other lengths, with resets and from any state, in gradients too."""
     p = programs(memory)
     for method in methods(memory)[1:]:
-        for time in (1, 13):  # and 7, in the laws above
-            starts = np.random.default_rng(time).random((4, time)) < 0.3
-            args = arguments(p, starts=starts, rows=4, time=time, seed=12)
-            same_as_loop(p, args, jit_unroll(memory, method=method)(*args))
+        starts = np.random.default_rng(13).random((4, 13)) < 0.3  # and of 7 steps, in the laws above
+        args = arguments(p, starts=starts, rows=4, time=13, seed=12)
+        same_as_loop(p, args, jit_unroll(memory, method=method)(*args))
 
 
 # Laws about what one step owes to another, which say nothing about a memory whose `detached` gives a reason.

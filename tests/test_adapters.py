@@ -1,5 +1,7 @@
 """Flax modules around a memory give the core's numbers, with its parameters, for every registered memory."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -24,9 +26,14 @@ def material(memory):
     return params, jax.random.normal(jax.random.key(4), (BATCH, TIME, memory.input_size))
 
 
-def core(memory, params, xs, starts=None):
-    run = lambda xs, starts: diffmem.unroll(memory, params, None, xs, starts=starts, method="scan")  # noqa: E731
-    return jax.jit(jax.vmap(run))(xs, jnp.zeros(xs.shape[:2], bool) if starts is None else starts)
+@functools.cache
+def core(memory):
+    """params, xs [B, T, D], starts [B, T] -> states and readouts: one compiled program."""
+    run = lambda params, xs, starts: diffmem.unroll(memory, params, None, xs, starts=starts, method="scan")  # noqa: E731
+    return jax.jit(jax.vmap(run, (None, 0, 0)))
+
+
+NO_STARTS = np.zeros_like(STARTS)
 
 
 def close(a, b):
@@ -42,8 +49,8 @@ def test_modules_and_cells_are_the_core(name):
     memory = MEMORIES[name]
     params, xs = material(memory)
     variables, starts = {"params": params}, jnp.asarray(STARTS)
-    want_state, want = core(memory, params, xs, starts)
-    _, plain = core(memory, params, xs)
+    want_state, want = core(memory)(params, xs, starts)
+    _, plain = core(memory)(params, xs, NO_STARTS)
 
     @jax.jit
     def linen_numbers(variables):
@@ -100,7 +107,7 @@ def test_cell_resets_where_a_sequence_starts():
     for t in range(TIME):
         carry, output = cell.apply(variables, carry, (xs[:, t], jnp.asarray(STARTS[:, t])))
         outputs.append(output)
-    close(jnp.stack(outputs, 1), flat(core(memory, params, xs, jnp.asarray(STARTS))[1]))
+    close(jnp.stack(outputs, 1), flat(core(memory)(params, xs, STARTS)[1]))
 
 
 def test_bidirectional_and_seq_lengths():
@@ -126,7 +133,7 @@ def test_gradients_flow_to_the_core_parameters(call):
         out = module.apply({"params": params if call == "module" else {"cell": params}}, xs)
         return jnp.sum((out[1].value if call == "module" else out) ** 2)
 
-    want = jax.grad(lambda params: jnp.sum(core(memory, params, xs)[1].value ** 2))(params)
+    want = jax.grad(lambda params: jnp.sum(core(memory)(params, xs, NO_STARTS)[1].value ** 2))(params)
     close(jax.grad(loss)(params), want)
 
 

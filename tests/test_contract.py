@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 
 import diffmem
@@ -29,7 +30,7 @@ from diffmem import (
     Stack,
 )
 from tests import contract
-from tests.programs import HISTORIES, REGISTERED, TIME, methods
+from tests.programs import HISTORIES, REGISTERED, TIME, arguments, jit_unroll, methods, programs
 from tests.test_oracles import ORACLES
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "strict_types")
@@ -96,11 +97,21 @@ def test_every_split(name):
         contract.splits(REGISTERED[name], range(1, TIME + 1), [method])
 
 
-@pytest.mark.parametrize("remat", [1, 2, 7, 10])
-def test_every_remat(remat):
+@pytest.mark.parametrize(("name", "method", "remat"), [*(("gru", "scan", n) for n in (1, 2, 7, 10)), ("hebbian", "chunked", 3)])
+def test_every_remat(name, method, remat):
     """Chunks of one step, that leave one over, of the whole length and longer. (Of three: law_remat_changes_nothing.)"""
     with jax.enable_x64(True):
-        contract.rematerialised(REGISTERED["gru"], remat)
+        contract.rematerialised(REGISTERED[name], remat, method)
+
+
+@pytest.mark.parametrize("name", ["hebbian", "delta_rule"])
+def test_one_step_in_parallel(name):
+    """A sequence of one, in every other form."""
+    p = programs(REGISTERED[name])
+    with jax.enable_x64(True):
+        args = arguments(p, starts=np.array([[False], [True]] * 2), rows=4, time=1, seed=12)
+        for method in methods(REGISTERED[name])[1:]:
+            contract.same_as_loop(p, args, jit_unroll(REGISTERED[name], method=method)(*args))
 
 
 @pytest.mark.parametrize("name", REGISTERED)
