@@ -196,10 +196,22 @@ def test_buckets_keep_every_question_and_cut_the_longest():
     assert (cut.stories[:, 0] > 0).all()  # the newest sentence stays
 
 
+def test_an_epoch_passes_every_question_and_those_of_some_tasks_again(copy):
+    config = dataclasses.replace(SMALL, tasks=(1, 15), again=(15, 15), batch=7)
+    data = stories.load(config, config.tasks)
+    bucket, chosen = stories.plan(config, data, 0)
+    for i, part in enumerate(data.train):
+        times = np.bincount(chosen[bucket == i].ravel(), minlength=len(part.tasks))
+        least = np.where(part.tasks == 15, 3, 1)
+        assert (times >= least).all()
+        assert (times - least).sum() < config.batch  # what the last batch is filled up with
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"tasks": (0,)}, r"StoryConfig.tasks is \(0,\); legal: task numbers from 1 to 20"),
+        ({"again": (2,)}, r"StoryConfig.again is \(2,\); legal: numbers of its tasks, \(1,\)"),
         ({"epochs": 0}, "StoryConfig.epochs is 0; it must be an integer >= 1"),
         ({"noise": 1.0}, "StoryConfig.noise is 1.0; legal: 0 <= noise < 1"),
     ],

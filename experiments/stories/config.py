@@ -24,6 +24,8 @@ class StoryConfig(Generic[MemoryT]):
     """Task numbers."""
     joint: bool = True
     """One model for all tasks; otherwise one for each."""
+    again: tuple[int, ...] = ()
+    """Tasks whose questions come once more in every epoch, as often as they stand here."""
     setting: Literal["1k", "10k"] = "10k"
     """Training questions per task."""
     moments: int = 0
@@ -60,6 +62,8 @@ class StoryConfig(Generic[MemoryT]):
         check_counts(self, **{name: getattr(self, name) for name in counts})
         if not self.tasks or not all(task in ALL for task in self.tasks):
             raise ValueError(f"StoryConfig.tasks is {self.tasks!r}; legal: task numbers from 1 to 20")
+        if not set(self.again) <= set(self.tasks):
+            raise ValueError(f"StoryConfig.again is {self.again!r}; legal: numbers of its tasks, {self.tasks}")
         for name in ("noise", "dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"StoryConfig.{name} is {getattr(self, name)!r}; legal: 0 <= {name} < 1")

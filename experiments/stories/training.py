@@ -11,7 +11,7 @@ import numpy as np
 import optax
 from tqdm import tqdm
 
-from diffmem.tasks.babi import Vocabulary
+from diffmem.tasks.babi import Examples, Vocabulary
 from experiments import runs
 from experiments.checkpoint import Checkpoints
 from experiments.runtime import Diverged
@@ -70,9 +70,14 @@ def make_epoch(config: StoryConfig, data: Data, *, linear: bool = False):
     return jax.jit(epoch)
 
 
+def passed(config: StoryConfig, part: Examples) -> np.ndarray:
+    """The questions of a bucket that an epoch passes, in order: all of them, and those of some tasks again."""
+    return np.concatenate([np.arange(len(part.tasks)), *(np.flatnonzero(part.tasks == task) for task in config.again)])
+
+
 def steps_per_epoch(config: StoryConfig, data: Data) -> int:
     """Batches of all buckets; the last one of each is filled up with questions drawn again."""
-    return sum(-(-len(part.questions) // config.batch) for part in data.train)
+    return sum(-(-len(passed(config, part)) // config.batch) for part in data.train)
 
 
 def plan(config: StoryConfig, data: Data, epoch: int) -> tuple[np.ndarray, np.ndarray]:
@@ -80,7 +85,7 @@ def plan(config: StoryConfig, data: Data, epoch: int) -> tuple[np.ndarray, np.nd
     rng = np.random.default_rng((config.seed, epoch))
     found = []
     for i, part in enumerate(data.train):
-        order = rng.permutation(len(part.questions))
+        order = rng.permutation(passed(config, part))
         missing = -len(order) % config.batch
         order = np.concatenate([order, rng.integers(0, len(part.questions), missing)])
         found += [(i, batch) for batch in order.reshape(-1, config.batch)]
