@@ -93,8 +93,10 @@ class SparseAccess:
         raw = layers.dense(params["write_heads"], x).reshape(self.heads, -1)
         add, gate, again = raw[:, :-2], jax.nn.sigmoid(raw[:, -2:-1]), jax.nn.sigmoid(raw[:, -1:])
         # The step before counts as use only now: one update per step, and nothing reads the order after it is changed.
-        before = [jnp.concatenate([a.ravel(), b.ravel()]) for a, b in zip(state.written, state.read, strict=True)]
-        recency = sparse.touch(state.recency, before[1], before[0] > self.threshold)
+        before = SparseWeights(*(jnp.concatenate(parts, axis=1) for parts in zip(state.written, state.read, strict=True)))
+        total = jax.vmap(sparse.weight_at)(before, before.places)
+        used = (total > self.threshold) & (before.weights > 0)  # not by what only fills a row up
+        recency = sparse.touch(state.recency, before.places.ravel(), used.ravel())
         oldest = sparse.least_recent(recency, self.heads)
         weights = gate * jnp.concatenate([again * state.read.weights, 1 - again], axis=1)
         places = jnp.concatenate([state.read.places, oldest[:, None]], axis=1)

@@ -14,7 +14,7 @@ from jax import lax
 from jaxtyping import Float, Int
 
 from diffmem.base import Array
-from diffmem.sparse import IN_BOUNDS, SparseWeights
+from diffmem.sparse import IN_BOUNDS, SparseWeights, weight_at
 
 
 class Links(NamedTuple):
@@ -57,10 +57,6 @@ def largest(weights: Float[Array, "E"], places: Int[Array, "E"], k: int) -> Spar
     return SparseWeights(jnp.sum(jnp.where(chosen, total, 0), axis=1), found)
 
 
-def _weight_at(weights: SparseWeights, places: Int[Array, "*P"]) -> Float[Array, "*P"]:
-    return jnp.sum(jnp.where(places[..., None] == weights.places, weights.weights, 0), axis=-1)
-
-
 def rows(matrix: SparseWeights, places: Int[Array, "*P"]) -> SparseWeights:
     """The rows of a sparse matrix at some places."""
     return SparseWeights(*(part.at[places].get(mode=IN_BOUNDS) for part in matrix))
@@ -81,8 +77,8 @@ def link(links: Links, written: SparseWeights) -> Links:
     """Links after a write:
         N[a, b] <- (1 - w[a]) N[a, b] + w[a] p[b];  P[b, a] <- (1 - w[a]) P[b, a] + w[a] p[b];  both 0 where a = b
         p <- (1 - sum w) p + w
-    of which the K largest numbers of each row are kept. The rows b of P are found in the rows a of N: where N has dropped a
-    link, for stronger ones, P keeps it as it is.
+    of which the K largest numbers of each row are kept. The rows b of P that change are found in p and in the rows a of N that
+    are written: one that none of them names any more, because N has dropped it for stronger links, stays as it is.
 
     Args:
         links: before.
@@ -91,15 +87,15 @@ def link(links: Links, written: SparseWeights) -> Links:
     Source: Rae et al. 2016, supplementary D.1, equations 11, 19 and 20.
     """
     before, after, last = links
-    weights = _weight_at(written, written.places)  # repeated places write equal rows
+    weights = weight_at(written, written.places)  # repeated places write equal rows
     old = rows(before, written.places)
     faded = old._replace(weights=(1 - weights)[:, None] * old.weights)
     before = _set_rows(before, written.places, jax.vmap(_mixed, (0, 0, None, 0))(faded, weights, last, written.places))
 
     reached = jnp.concatenate([old.places.ravel(), last.places])
     old = rows(after, reached)
-    after = _set_rows(after, reached, old._replace(weights=(1 - _weight_at(written, old.places)) * old.weights))
-    weights = _weight_at(last, last.places)
+    after = _set_rows(after, reached, old._replace(weights=(1 - weight_at(written, old.places)) * old.weights))
+    weights = weight_at(last, last.places)
     mixed = jax.vmap(_mixed, (0, 0, None, 0))(rows(after, last.places), weights, written, last.places)
     after = _set_rows(after, last.places, mixed)
 

@@ -31,6 +31,11 @@ class SparseWeights(NamedTuple):
     places: Array
 
 
+def weight_at(weights: SparseWeights, places: Int[Array, "*P"]) -> Float[Array, "*P"]:
+    """How much weight there is at some places: weights [K] of equal places are summed up, and 0 is where there is none."""
+    return jnp.sum(jnp.where(places[..., None] == weights.places, weights.weights, 0), axis=-1)
+
+
 # --- Rows ------------------------------------------------------------------------------------------------------------
 
 

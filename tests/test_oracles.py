@@ -388,7 +388,7 @@ def test_sdnc_links_that_are_cut():
 
 def test_sdnc_with_all_links_has_the_dense_ones():
     """Nothing counts as use: the order within a step, which decides between slots used at the same step, differs."""
-    memory = diffmem.SDNC(5, slots=5, width=3, heads=2, nearest=5, links=5, threshold=2.0)
+    memory = diffmem.SDNC(5, slots=5, width=3, heads=2, nearest=5, links=5, threshold=3.0)
     variants = [random_params(memory, np.random.default_rng(seed), scale) for seed, scale in enumerate((0.5, 2.0, 10.0))]
     compare(sdnc.dense_unroll, memory, variants, runs=RUNS[2:])
 

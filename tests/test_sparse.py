@@ -168,6 +168,17 @@ def test_recency_is_a_list(uses):
             assert sparse.least_recent(recency, number).tolist() == order[:number]
 
 
+@pytest.mark.parametrize(("read", "oldest"), [(0.3, 1), (0.1, 0)])
+def test_a_slot_is_used_where_a_head_writes_and_reads_more_than_the_threshold_together(read, oldest):
+    memory = diffmem.SAM(5, slots=3, width=2, nearest=1, threshold=0.5)
+    params = memory.init_params(jax.random.key(0))
+    written = sparse.SparseWeights(jnp.array([[0.3, 0.0]]), jnp.array([[0, 1]]))
+    state = memory.init_state(params)._replace(
+        written=written, read=sparse.SparseWeights(jnp.array([[read]]), jnp.array([[0]]))
+    )
+    assert memory.write(params, state, jnp.zeros(5)).written.places[0, -1] == oldest
+
+
 def test_nearest_of_candidates():
     keys = jnp.asarray([[1.0, 0, 0], [0, 1, 0]])
     slots = jnp.asarray([[1.0, 0, 0], [0, 3, 0], [1, 1, 0], [0, 0, 1]])

@@ -43,7 +43,7 @@ class SAM(SparseAccess):
         w_W = alpha (gamma w_R + (1 - gamma) onehot(l)),  w_R of the step before, l = the least recently used slot
         M_l <- 0;  M_n <- M_n + w_W[n] a
         w_R = softmax over the K slots that are nearest to q of beta cos(q, M_n), and 0 elsewhere;  r = sum_n w_R[n] M_n
-    A slot is used when it is written or read with a weight above `threshold`. Several heads find their keys in the same
+    A slot is used at a step when a head's w_W[n] + w_R[n] is above `threshold`. Several heads find their keys in the same
     memory; before they add, each clears a least recently used slot of its own.
 
     The backward pass costs as much as the forward pass, whatever the number of slots, and stores K rows per step: see
@@ -56,7 +56,7 @@ class SAM(SparseAccess):
         width: W.
         heads: each reads and writes.
         nearest: K, how many slots a head reads.
-        threshold: delta, the weight above which a slot counts as used.
+        threshold: delta; a slot counts as used where a head writes and reads with more weight than that.
         lookup: how the nearest slots are found. "linear" compares the key with all; "approximate" does so too, with
             `lax.approx_max_k`, which is fast on TPUs; "hashed" compares it with the slots that share a locality-sensitive hash
             code with it in one of the tables and with those that were read last, at a cost that does not grow with N.
@@ -82,6 +82,9 @@ class SAM(SparseAccess):
         - nothing is rolled back: the gradient of the slots is updated in place, which needs the rows that were read only.
         - hash tables hold one place per slot and bucket, and are compared with the slots themselves, instead of a library's
           index that is rebuilt from time to time. The slots read last always take part, so K of them are found.
+        - slots that were used last at the same step, which the paper leaves equal, are told apart: an earlier head's come
+          first, what was only written before what was read, and the nearer ones before the others. Slots that were never used
+          come in the order of their numbers.
         - the strength is 1 + softplus, as in the DNC; the paper leaves it open.
     """
 

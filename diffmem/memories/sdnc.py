@@ -63,7 +63,7 @@ class SDNC(SparseAccess):
         width: W.
         heads: number of heads, at most N. Each reads, writes, and has links of its own.
         nearest: K, how many slots a head finds by content.
-        threshold: a weight above it counts as use.
+        threshold: a slot counts as used where a head writes and reads with more weight than that.
         lookup: how the nearest slots are found, see SAM.
         tables: "hashed": number of hash tables; more find more.
         bucket: "hashed": how many slots of one code are remembered; there are about 2 N / bucket codes.
@@ -90,8 +90,8 @@ class SDNC(SparseAccess):
         - no slot is linked with itself, as in the dense links that N and P stand for; equations 19 and 20 leave it open.
         - b and f go by the rows of N and P at the places that were read. The paper's b = P w_R and f = N w_R go by their
           columns, which is the same as long as no row is cut: P is the transpose of N.
-        - an entry of P fades with a write to its slot only as long as N keeps that link too, so that a write need not look
-          through all rows of P.
+        - an entry of P fades with a write to its slot only as long as a row of N that is written, or p, names its row, so
+          that a write need not look through all rows of P.
         - each head of several follows its own links; the paper does not say whose.
     """
 

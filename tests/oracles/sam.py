@@ -32,9 +32,12 @@ def init_state(config, params):
 def write(config, params, state, x):
     number, threshold = config["slots"], config["threshold"]
     used, clock = np.array(state["used"]), state["clock"]
-    for access in (state["written"], state["read"]):
-        for place, weight in zip(access["places"].ravel(), access["weights"].ravel(), strict=True):
-            if weight > threshold:
+    for h in range(config["heads"]):
+        places = np.concatenate([state[access]["places"][h] for access in ("written", "read")])
+        each = np.concatenate([state[access]["weights"][h] for access in ("written", "read")])
+        total = np.bincount(places, each, number)
+        for place, weight in zip(places, each, strict=True):
+            if weight > 0 and total[place] > threshold:
                 used[place] = clock
             clock += 1
     oldest = np.argsort(used)[: config["heads"]]
