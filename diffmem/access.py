@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from diffmem import addressing, layers, sparse
-from diffmem.base import Array, Params, Readout, check_choice, check_counts
+from diffmem.base import Array, Params, Readout, check_choice, check_counts, check_number
 from diffmem.sparse import SparseWeights
 
 Lookup = Literal["linear", "approximate", "hashed"]
@@ -38,8 +38,7 @@ class SparseAccess:
         check_counts(self, nearest=self.nearest, tables=self.tables, bucket=self.bucket)
         check_choice(self, "lookup", Lookup.__args__)
         self._check_at_most_slots("heads", "nearest")
-        if not self.threshold >= 0:
-            raise ValueError(f"{type(self).__name__}.threshold is {self.threshold!r}; it must be >= 0")
+        check_number(self, "threshold", "a number >= 0", lambda threshold: threshold >= 0)
 
     def _check_at_most_slots(self, *fields: str) -> None:
         for field in fields:

@@ -192,6 +192,13 @@ def check_counts(config, *, least: int = 1, **fields) -> None:
             raise ValueError(f"{type(config).__name__}.{field} is {value!r}; it must be an integer >= {least}")
 
 
+def check_number(config, field: str, legal: str, within: Callable[[float], bool]) -> None:
+    """Raises ValueError unless the field holds a real number for which `within` is true; `legal` says which those are."""
+    value = getattr(config, field)
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not within(float(value)):
+        raise ValueError(f"{type(config).__name__}.{field} is {value!r}; it must be {legal}")
+
+
 def check_choice(config, field: str, legal) -> None:
     """Raises ValueError unless the field holds one of the legal values."""
     value = getattr(config, field)

@@ -200,7 +200,7 @@ def test_the_normaliser_is_used():
         (lambda: DeltaRule(5, feature_map="relu"), r"DeltaRule\.feature_map is 'relu'; legal: 'identity', 'elu', 'dpfp'"),
         (lambda: DeltaRule(5, key_size=2, rolls=4), r"DeltaRule\.rolls is 4; legal: 1 to 3"),
         (lambda: LinearAttention(5, rolls=0), r"LinearAttention\.rolls is 0; it must be an integer >= 1"),
-        (lambda: LinearAttention(5, epsilon=0.0), r"LinearAttention\.epsilon is 0\.0; it must be more than 0"),
+        (lambda: LinearAttention(5, epsilon=0.0), r"LinearAttention\.epsilon is 0\.0; it must be a number > 0"),
         (lambda: DeltaRule(5, chunk=0), r"DeltaRule\.chunk is 0"),
     ],
 )

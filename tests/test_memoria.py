@@ -32,8 +32,8 @@ def params_of(memory):
         (dict(short_reminded=5), "short_reminded is 5; legal: 1 to 4"),
         (dict(long_reminded=10), "long_reminded is 10; legal: 1 to 9"),
         (dict(depth=-1), "depth is -1"),
-        (dict(lifespan=0.0), "lifespan is 0.0; it must be positive"),
-        (dict(reinforcement=-1.0), "reinforcement is -1.0; it must not be negative"),
+        (dict(lifespan=0.0), "lifespan is 0.0; it must be a number > 0"),
+        (dict(reinforcement=-1.0), "reinforcement is -1.0; it must be a number >= 0"),
     ],
     ids=str,
 )

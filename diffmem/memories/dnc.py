@@ -75,7 +75,8 @@ class DNC:
             cost N * N per write head and step.
         masked: whether heads look keys up in some components only, by a mask in 0..1 (Csordas & Schmidhuber 2019).
         deallocate: whether freed slots are emptied, M_n <- psi_n M_n, so that content lookup no longer finds them (ibid.).
-        sharpen: whether each head sharpens what it gets from the links, by a learned power >= 1 (ibid.).
+        sharpen: whether each head sharpens what it gets from the links, by a learned power >= 1 (ibid.). 1e-6 is added
+            first, as in the authors' code: a head that follows links from where there are none reads all slots equally.
         stop_usage: whether no gradient goes from the usage to the write weights, as in DeepMind's code.
         strength: beta is "oneplus", 1 + softplus, as in the paper, or "softplus", as in DeepMind's code.
         activation: of keys and write vectors, "linear" or "tanh".
@@ -84,7 +85,8 @@ class DNC:
             and their idea of equal usages, see `allocation.allocation`.
 
     `read_shape` is (read_heads, width). `Readout.weights` is [read_heads, slots], where each head read; a row sums to at most
-    one: to less where a head follows links from where there are none. `masked`, `deallocate` and `sharpen` make the DNC-MDS.
+    one: to less where a head follows links from where there are none, unless they are sharpened. `masked`, `deallocate` and
+    `sharpen` make the DNC-MDS.
 
     Raises:
         ValueError: a count below 1, more heads than slots, an unknown option, or links that do not fit in memory.

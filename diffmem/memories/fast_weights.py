@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from diffmem import edits, layers
-from diffmem.base import Array, Params, Readout, check_choice, check_counts, check_heads, register
+from diffmem.base import Array, Params, Readout, check_choice, check_counts, check_heads, check_number, register
 from diffmem.unroll import where
 
 KEYS = ("previous", "preliminary")
@@ -53,6 +53,10 @@ class FastWeights:
 
     `Readout.weights` is None. `read_shape` is (hidden_size,).
 
+    Raises:
+        ValueError: a count below 1, heads that do not divide hidden_size, an unknown key, or a decay, learning_rate or epsilon
+            out of range.
+
     Example:
         >>> import jax, diffmem
         >>> memory = diffmem.FastWeights(input_size=37, hidden_size=50)
@@ -82,12 +86,9 @@ class FastWeights:
         check_counts(self, inner_steps=self.inner_steps, chunk=self.chunk)
         check_choice(self, "key", KEYS)
         check_heads(self, "hidden_size")
-        if not 0 <= self.decay <= 1:
-            raise ValueError(f"FastWeights.decay is {self.decay!r}; legal: 0 to 1")
-        if not 0 < self.learning_rate < math.inf:
-            raise ValueError(f"FastWeights.learning_rate is {self.learning_rate!r}; legal: more than 0")
-        if not 0 <= self.epsilon < math.inf:
-            raise ValueError(f"FastWeights.epsilon is {self.epsilon!r}; legal: 0 or more")
+        check_number(self, "decay", "a number from 0 to 1", lambda decay: 0 <= decay <= 1)
+        check_number(self, "learning_rate", "a finite number > 0", lambda rate: 0 < rate < math.inf)
+        check_number(self, "epsilon", "a finite number >= 0", lambda epsilon: 0 <= epsilon < math.inf)
 
     @property
     def query_size(self) -> int:

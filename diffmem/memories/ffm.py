@@ -44,6 +44,9 @@ class FFM(DiagonalMemory):
 
     The state's arrays are [C, M]: loops over the long axis are fast. `Readout.weights` is None: nothing is addressed by slot.
 
+    Raises:
+        ValueError: a count below 1, an unknown order or init, or decay_limits that are no pair 0 <= least < most.
+
     Example:
         >>> import jax, diffmem
         >>> memory = diffmem.FFM(input_size=5, output_size=7)

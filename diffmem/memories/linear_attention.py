@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from diffmem import addressing, edits, layers
-from diffmem.base import Array, Params, Readout, register
+from diffmem.base import Array, Params, Readout, check_number, register
 from diffmem.matrix import AddingMemory, add_chunk
 
 
@@ -31,6 +31,8 @@ class LinearAttention(AddingMemory):
             k = phi(W_k x),  v = W_v x,  rate = sigmoid(decay) learned per head with `decay`, else 1
     Read:   r = q^T A / (q . z + epsilon),  q = phi(W_q query);  without `normalise` r = q^T A / sqrt(K)
     Step:   write, then read with the same x as the query.
+
+    K is the number of features that phi makes of a key.
 
     Args:
         input_size: length of x and of the query.
@@ -80,8 +82,7 @@ class LinearAttention(AddingMemory):
                 "LinearAttention.feature_map is 'identity', which can be negative, so that the normaliser may vanish; with "
                 "normalise=True it must be 'elu' or 'dpfp'"
             )
-        if not self.epsilon > 0:
-            raise ValueError(f"LinearAttention.epsilon is {self.epsilon!r}; it must be more than 0")
+        check_number(self, "epsilon", "a number > 0", lambda epsilon: epsilon > 0)
 
     @property
     def matrix_shape(self) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from diffmem import layers
-from diffmem.base import Array, Params, check_counts, register
+from diffmem.base import Array, Params, check_counts, check_number, register
 from diffmem.diagonal import DiagonalMemory, DiagonalState, Parts
 
 
@@ -35,6 +35,9 @@ class LRU(DiagonalMemory):
 
     `Readout.weights` is None: nothing is addressed by slot.
 
+    Raises:
+        ValueError: a count below 1, radii that are no pair 0 <= least < most <= 1, or max_phase outside (0, 2 pi].
+
     Example:
         >>> import jax, diffmem
         >>> memory = diffmem.LRU(input_size=5, output_size=7)
@@ -58,8 +61,7 @@ class LRU(DiagonalMemory):
         check_counts(self, hidden_size=self.hidden_size)
         if not (isinstance(self.radii, tuple) and len(self.radii) == 2 and 0 <= self.radii[0] < self.radii[1] <= 1):
             raise ValueError(f"LRU.radii is {self.radii!r}; it must be a pair (least, most), 0 <= least < most <= 1")
-        if not 0 < self.max_phase <= 2 * math.pi:
-            raise ValueError(f"LRU.max_phase is {self.max_phase!r}; it must be in (0, 2 pi]")
+        check_number(self, "max_phase", "a number in (0, 2 pi]", lambda phase: 0 < phase <= 2 * math.pi)
 
     @property
     def trace_shape(self) -> tuple[int, ...]:

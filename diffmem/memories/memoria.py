@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from diffmem import layers
-from diffmem.base import Array, Params, Readout, check_counts, check_heads, register
+from diffmem.base import Array, Params, Readout, check_counts, check_heads, check_number, register
 
 # Kinds of engrams.
 EMPTY = 0
@@ -145,7 +145,8 @@ class Memoria:
         - there is room for so many engrams; the paper's store grows.
         - closeness is the negative square, as in the authors' code, not its exponential, which is 0 where nothing is near. The
           nearest of one vector are the same; with several, exp would count only the nearest pairs.
-        - ties go to the lowest slot; in the authors' code, to a random engram.
+        - ties go to the lowest slot; in the authors' code, to a random engram. Here as there counts of 0 are compared
+          like others, so that the walk goes on from an engram without edges.
         - the code's slips are left out: a placeholder of -1 that indexes the last engram, indices among the long-term engrams
           taken for indices among all, engram 0 reminded while there is no long-term memory, padding that counts as a vector
           of zeros, and what makes one sequence of a batch depend on another. The golden tests add them where they compare.
@@ -180,10 +181,8 @@ class Memoria:
         least = self.working + self.short_term
         if self.slots < least:
             raise ValueError(f"Memoria.slots is {self.slots}; legal: at least working + short_term, {least}")
-        if not self.lifespan > 0:
-            raise ValueError(f"Memoria.lifespan is {self.lifespan!r}; it must be positive")
-        if not self.reinforcement >= 0:
-            raise ValueError(f"Memoria.reinforcement is {self.reinforcement!r}; it must not be negative")
+        check_number(self, "lifespan", "a number > 0", lambda lifespan: lifespan > 0)
+        check_number(self, "reinforcement", "a number >= 0", lambda reinforcement: reinforcement >= 0)
 
     @property
     def width(self) -> int:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from diffmem import addressing, fused, layers
-from diffmem.base import Array, Params, Readout, check_choice, check_counts, register
+from diffmem.base import Array, Params, Readout, check_choice, check_counts, check_number, register
 
 Order = Literal["read_write", "write_read", "interleaved"]
 Addressing = Literal["content_location", "content"]
@@ -141,8 +141,8 @@ class NTM:
                 f"NTM.order is 'interleaved', which pairs each read head with a write head, but there are "
                 f"{self.read_heads} read and {self.write_heads} write heads"
             )
-        if self.clip is not None and not self.clip > 0:
-            raise ValueError(f"NTM.clip is {self.clip!r}; it must be positive, or None")
+        if self.clip is not None:
+            check_number(self, "clip", "a number > 0, or None", lambda clip: clip > 0)
 
     @property
     def query_size(self) -> int:

@@ -50,6 +50,9 @@ class Plastic:
 
     eta is one learned number, used as it is. `Readout.weights` is None. `read_shape` is (hidden_size,).
 
+    Raises:
+        ValueError: a count below 1, heads that do not divide hidden_size, or an unknown rule.
+
     Example:
         >>> import jax, diffmem
         >>> memory = diffmem.Plastic(input_size=9, hidden_size=20, rule="oja")

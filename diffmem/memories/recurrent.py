@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from diffmem import layers
-from diffmem.base import Array, Params, Readout, check_counts, register
+from diffmem.base import Array, Params, Readout, check_counts, check_number, register
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,8 @@ class LSTM(_Recurrent):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.clip is not None and not self.clip > 0:
-            raise ValueError(f"LSTM.clip is {self.clip!r}; it must be positive, or None")
+        if self.clip is not None:
+            check_number(self, "clip", "a number > 0, or None", lambda clip: clip > 0)
 
     def init_params(self, key: Array) -> Params:
         params = super().init_params(key)

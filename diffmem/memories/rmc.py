@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from diffmem import addressing, edits, layers
-from diffmem.base import Array, Params, Readout, check_choice, check_counts, register
+from diffmem.base import Array, Params, Readout, check_choice, check_counts, check_number, register
 
 Gate = Literal["unit", "memory", "none"]
 Reading = Literal["flattened", "attended"]
@@ -65,8 +65,8 @@ class RMC:
     attended it is [heads, slots], where the read came from. A flattened `read` by itself addresses nothing: None.
 
     Raises:
-        ValueError: a count below 1, an unknown option, heads that do not divide width, or input_rows that do not divide
-            input_size.
+        ValueError: a count below 1, an unknown option, heads that do not divide width, input_rows that do not divide
+            input_size, or a bias that is no number.
 
     Example:
         >>> import jax, diffmem
@@ -105,6 +105,8 @@ class RMC:
         check_counts(self, blocks=self.blocks, mlp_layers=self.mlp_layers, input_rows=self.input_rows)
         if self.key_size is not None:
             check_counts(self, key_size=self.key_size)
+        for bias in ("forget_bias", "input_bias"):
+            check_number(self, bias, "a number, which may be infinite, not nan", lambda bias: bias == bias)
         check_choice(self, "gate", Gate.__args__)
         check_choice(self, "readout", Reading.__args__)
         for part, whole in (("heads", "width"), ("input_rows", "input_size")):
