@@ -7,6 +7,8 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Compiling dominates the tests' time, and every run compiles the same things.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".jax_cache"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+# One thread a process: `-n 2` has one for each core, and tiny programs only wait for more.
+os.environ.setdefault("NPROC", "1")
 
 import jax
 import pytest

@@ -149,11 +149,12 @@ def arguments(p, *, starts=None, loud=True, rows=ROWS, time=TIME, seed=0) -> Arg
 
 def loop(p, args: Args, gradients: bool = True) -> Out:
     """What a run must give, for one row: a Python loop over the steps, and back through it, start by start."""
-    initial = p.begin(args.params, zeros(p.initial))[0]
+    args = args._replace(params=jax.device_put(args.params))
+    initial, silent = p.begin(args.params, zeros(p.initial))[0], jax.device_put(p.silent)
     state, before, readouts = args.state, [], []
     for x, start in zip(args.xs, args.starts, strict=True):
         before.append(initial if start else state)
-        state, readout, *_ = p.step(args.params, before[-1], x, None, p.silent)
+        state, readout, *_ = p.step(args.params, before[-1], x, None, silent)
         readouts.append(readout)
     readouts = jax.tree.map(lambda *a: np.stack(a), *readouts)
     if not gradients:
