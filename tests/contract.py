@@ -56,7 +56,7 @@ def identical(a, b):
 
 
 def same_as_loop(p, args, runs, rows=range(4), valued=()):
-    """These rows of a batch, by each of the runs, are Python loops over the steps: values, states and, but in some, gradients."""
+    """Rows of a batch, by each of the runs, are Python loops over the steps: values, states and, but in `valued`, gradients."""
     outs = [numpy(run(*args)) for run in runs]
     for i in rows:
         fields = 2 if i in valued else 6  # of Out
