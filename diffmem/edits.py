@@ -35,8 +35,10 @@ def erase_add_all(
 
     Source: DeepMind's code of Graves et al. 2016.
     """
-    kept = jnp.prod(1 - weights[:, :, None] * erase[:, None], axis=0)
-    return slots * kept + weights.T @ add
+    # Outer products as `einsum`, whose gradient is matrix products: on a CPU much faster than sums of products.
+    for erased in jnp.einsum("hn,hw->hnw", weights, erase):
+        slots = slots * (1 - erased)
+    return slots + weights.T @ add
 
 
 def outer(matrix: Float[Array, "K V"], key: Float[Array, "K"], value: Float[Array, "V"]) -> Float[Array, "K V"]:

@@ -85,7 +85,7 @@ def step(drive: Tensor, bias: Tensor, state: tuple[Tensor, ...], recurrent: Tens
     return cell, torch.cat([h, read], 1), memory, w
 
 
-def unrolled(drives: Tensor, biases: Tensor, state: tuple[Tensor, ...], recurrent: Tensor, heads: Tensor):
+def unrolled(step: Callable, drives: Tensor, biases: Tensor, state: tuple[Tensor, ...], recurrent: Tensor, heads: Tensor):
     """The steps of one chunk: the state after it, and concat[h, r] at each of its steps."""
     outputs = []
     for drive, bias in zip(drives.unbind(0), biases.unbind(0), strict=True):
@@ -108,10 +108,7 @@ def build(
     chunk: int = 8,
     threads: int = 1,
 ) -> Program:
-    """The NTM on fixed random data, run once, so compiled.
-
-    Affects the whole process: PyTorch's threads, denormals to zero (as XLA does), and `gc.freeze`, without which Python's
-    collector walks all that the compiler left behind, in a tenth of the time of a run.
+    """The NTM on fixed random data, run once, so compiled; see `program`.
 
     Args:
         batch: B, sequences at a time.
@@ -126,8 +123,6 @@ def build(
         chunk: steps per compiled graph. Where it does not divide `steps`, the rest is a second graph.
         threads: of PyTorch.
     """
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)
     generator = torch.Generator().manual_seed(seed)
 
     def uniform(*shape: int, fan_in: int) -> Tensor:
@@ -140,8 +135,8 @@ def build(
         "bias": torch.zeros(4 * hidden).index_fill(0, torch.arange(hidden, 2 * hidden), 1.0),  # forget bias 1
         "heads": uniform(hidden, size, fan_in=hidden),
         "heads_bias": uniform(size, fan_in=hidden),
-        "output": uniform(hidden + width, output_size, fan_in=hidden + width).requires_grad_(),
-        "output_bias": uniform(output_size, fan_in=hidden + width).requires_grad_(),
+        "output": uniform(hidden + width, output_size, fan_in=hidden + width),
+        "output_bias": uniform(output_size, fan_in=hidden + width),
     }
     inputs = torch.rand(steps * batch, input_size, generator=generator)
     targets = torch.randint(2, (steps, batch, output_size), generator=generator).float()
@@ -151,9 +146,46 @@ def build(
         torch.full((batch, width, slots), 1e-6),
         F.one_hot(torch.zeros(batch, 2, dtype=torch.long), slots).float(),
     )
-    run_chunk = unrolled
+    return program(step, p, inputs, targets, start, compile=compile, chunk=chunk, threads=threads)
+
+
+def program(
+    step: Callable,
+    p: dict[str, Tensor],
+    inputs: Tensor,
+    targets: Tensor,
+    start: tuple[Tensor, ...],
+    *,
+    compile: bool,
+    chunk: int = 8,
+    threads: int = 1,
+) -> Program:
+    """A controlled memory with a linear output on fixed data, run once, so compiled.
+
+    Affects the whole process: PyTorch's threads, denormals to zero (as XLA does), and `gc.freeze`, without which Python's
+    collector walks all that the compiler left behind, in a tenth of the time of a run.
+
+    Args:
+        step: of the memory and its LSTM, such as `step` above.
+        p: the weights "input", "recurrent", "bias" of the LSTM, "heads", "heads_bias", and "output", "output_bias".
+        inputs: [T B, input_size].
+        targets: [T, B, output_size], 0 or 1.
+        start: the state before the first step, zero in concat[h, r].
+        compile: torch.compile chunks of the sequence; otherwise eager PyTorch.
+        chunk: steps per compiled graph.
+        threads: of PyTorch.
+    """
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    steps, batch, _ = targets.shape
+    hidden, size = start[0].shape[1], p["heads_bias"].shape[0]
+    p = p | {name: p[name].requires_grad_() for name in ("output", "output_bias")}
+
+    def run_chunk(*arguments):
+        return unrolled(step, *arguments)
+
     if compile:
-        run_chunk = torch.compile(unrolled, fullgraph=True, dynamic=False, options={"cpp_wrapper": True})
+        run_chunk = torch.compile(run_chunk, fullgraph=True, dynamic=False, options={"cpp_wrapper": True})
 
     def drives_and_biases() -> tuple[Tensor, Tensor]:
         drives = torch.addmm(p["bias"], inputs, p["input"]).view(steps, batch, 4 * hidden)
