@@ -120,9 +120,14 @@ def link(links: Float[Array, "N N"], weights: Float[Array, "N"], precedence: Flo
 
     Source: Graves et al. 2016, methods, "Temporal memory linkage".
     """
-    slot = jnp.arange(weights.shape[0])
-    kept = (1 - weights[:, None] - weights) * links + weights[:, None] * precedence
-    return jnp.where(slot[:, None] == slot, 0, kept)
+    return off_diagonal((1 - weights[:, None] - weights) * links + weights[:, None] * precedence)
+
+
+def off_diagonal(matrix: Float[Array, "N N"]) -> Float[Array, "N N"]:
+    """The matrix with zeros on its diagonal."""
+    # Of N numbers, so that loops over the matrix stay simple: faster on a CPU than a choice at each of N * N places.
+    slot = jnp.arange(len(matrix))
+    return matrix.at[slot, slot].set(0, unique_indices=True, indices_are_sorted=True)
 
 
 def follow(links: Float[Array, "H N N"], weights: Float[Array, "R N"]) -> tuple[Float[Array, "R H N"], Float[Array, "R H N"]]:

@@ -1,11 +1,12 @@
-"""The NTM's two hot operations with hand-written backward passes.
+"""The hot operations of the NTM and of the DNC with hand-written backward passes.
 
-Why they exist: on a CPU the automatic backward pass of the addressing chain stores and re-reads about ten arrays of the
-memory's size at every step. Written by hand it needs the memory once, and the whole train step becomes several times
-faster (`python -m experiments.bench ntm` measures it against plain autodiff in the same run). Each function equals its
-readable counterpart in `addressing` and `edits`, in values and gradients, and the tests hold them to it.
+Why they exist: on a CPU the automatic backward pass of the NTM's addressing chain stores and re-reads about ten arrays of the
+memory's size at every step, and that of the DNC's links several of N x N. Written by hand it needs them once, and the whole
+train step becomes several times faster (`python -m experiments.bench ntm dnc` measures it against plain autodiff in the same
+run). Each function equals its readable counterpart in `addressing`, `edits` and `allocation`, in values and gradients, and the
+tests hold them to it.
 
-Slots are WIDTH-MAJOR here, [W, N]: the long axis lies contiguous, so that loops over the slots vectorise.
+The NTM's slots are WIDTH-MAJOR here, [W, N]: the long axis lies contiguous, so that loops over the slots vectorise.
 
 These functions can be differentiated in reverse mode any number of times, but not in forward mode (`jax.jvp`).
 """
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Float
 
-from diffmem import addressing
+from diffmem import addressing, allocation
 from diffmem.addressing import NORM_EPSILON, interpolate, log, offsets, shift
 from diffmem.base import Array
 
@@ -111,3 +112,49 @@ def _erase_add_backward(saved, d_slots):
 
 
 erase_add.defvjp(lambda *saved: (erase_add(*saved), saved), _erase_add_backward)
+
+
+def _relink_forward(links, weights, precedence, reading):
+    linked = allocation.link(links, weights, precedence)
+    backward, forward = allocation.follow(linked[None], reading)
+    # 1 - w is kept beside w: XLA makes slow loops where it cuts rows and columns out of the same stack of vectors.
+    return (linked, backward[:, 0], forward[:, 0]), (links, weights, 1 - weights, precedence, reading)
+
+
+@jax.custom_vjp
+def relink(
+    links: Float[Array, "N N"], weights: Float[Array, "N"], precedence: Float[Array, "N"], reading: Float[Array, "R N"]
+) -> tuple[Float[Array, "N N"], Float[Array, "R N"], Float[Array, "R N"]]:
+    """The DNC's links after a write, and where they lead from where was read: backward and forward.
+
+    Equal to `allocation.link`, and `allocation.follow` of its result. For the backward pass the links before are kept, and
+    nothing else of their size.
+
+    Source: Graves et al. 2016, methods, "Temporal memory linkage".
+    """
+    return _relink_forward(links, weights, precedence, reading)[0]
+
+
+def _relink_backward(saved, cotangents):
+    links, weights, rest, precedence, reading = saved
+    d_linked, d_backward, d_forward = cotangents
+    heads = len(reading)
+
+    # linked^T d_forward and linked d_backward, by what linked is made of; its diagonal is zero.
+    diagonal = (rest - weights) * jnp.diagonal(links) + weights * precedence
+    up = jnp.concatenate([d_forward, weights * d_forward]) @ links
+    down = jnp.einsum("ab,rb->ar", links, jnp.concatenate([d_backward, weights * d_backward])).T
+    both = up + down
+    d_reading = rest * both[:heads] - both[heads:] - diagonal * (d_backward + d_forward)
+    d_reading += (d_forward @ weights)[:, None] * precedence + (d_backward @ precedence)[:, None] * weights
+
+    left, right = jnp.concatenate([reading, d_forward]), jnp.concatenate([d_backward, reading])
+    d_linked = allocation.off_diagonal(d_linked + left.T @ right)
+    turn = d_linked * links
+    # Sums of rows and columns as products with ones, which must not look constant: XLA would transpose the matrix then.
+    ones = jnp.where(weights <= jnp.inf, jnp.ones_like(weights), 0)
+    d_weights = d_linked @ precedence - turn @ ones - ones @ turn
+    return (rest[:, None] - weights) * d_linked, d_weights, weights @ d_linked, d_reading
+
+
+relink.defvjp(_relink_forward, _relink_backward)

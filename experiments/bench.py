@@ -1,9 +1,9 @@
 """Measures speed and memory: `python -m experiments.bench` for every memory, `python -m experiments.bench ntm` for some.
 
 Per memory: seconds to compile a train step, milliseconds forward and forward+backward, peak temporary memory, and tokens per
-second. The NTM is compared in the same run with (a) the same step as readable code under plain `lax.scan` and autodiff, and
-(b) a vectorised, compiled PyTorch NTM of the same sizes (where torch is installed). Then its growth with the length of the
-sequence. Measurements of things that are compared alternate, and medians are given: machines are noisy.
+second. The NTM and the DNC are compared in the same run with (a) the same step as readable code under plain `lax.scan` and
+autodiff, and (b) a vectorised, compiled PyTorch NTM or DNC of the same sizes (where torch is installed). Then the NTM's growth
+with the length of the sequence. Measurements of things that are compared alternate, and medians are given: machines are noisy.
 
 Results are appended to experiments/results/bench.jsonl with the commit, the versions and the machine's load.
 """
@@ -77,11 +77,21 @@ class PlainNTM(diffmem.NTM):
         return addressing.sharpen(addressing.shift(weights, kernel), gamma)
 
 
+@dataclass(frozen=True)
+class PlainDNC(diffmem.DNC):
+    """The DNC as one would write it down: gradients by autodiff, sums of products as in the equations."""
+
+    def step(self, params, state, x):
+        return self.read(params, self.write(params, state, x), x)
+
+
 def settings(name: str) -> Any:
     """The memory that stands for a name in the table: the paper's copy sizes for the NTM, 100 units for the others."""
     sizes = {
         "ntm": lambda: diffmem.control(diffmem.NTM(input_size=100, slots=128, width=20), INPUTS),
         "ntm_plain": lambda: diffmem.control(PlainNTM(input_size=100, slots=128, width=20), INPUTS),
+        "dnc_compared": lambda: diffmem.control(diffmem.DNC(input_size=100, **DNC_SIZES), INPUTS),
+        "dnc_plain": lambda: diffmem.control(PlainDNC(input_size=100, **DNC_SIZES), INPUTS),
         "memn2n": lambda: diffmem.MemN2N(INPUTS, encoding="bag"),
         "memnn": lambda: diffmem.MemNN(INPUTS, encoding="bag", hard=False),
         "hebbian": lambda: diffmem.Hebbian(INPUTS, key_size=32, value_size=32, heads=4),

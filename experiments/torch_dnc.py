@@ -104,6 +104,15 @@ def build(params: Mapping[str, Any], xs: Any, ys: Any, *, slots: int, read_heads
     inputs, targets = (tensor(a).transpose(0, 1).contiguous() for a in (xs, ys))
     hidden, batch = p["heads"].shape[0], targets.shape[1]
     width = (p["recurrent"].shape[0] - hidden) // read_heads
-    sizes = ((hidden,), (len(p["recurrent"]),), (slots, width), (slots,), (slots, slots), (slots,), (read_heads, slots), (slots,))
+    sizes = (
+        (hidden,),
+        (len(p["recurrent"]),),
+        (slots, width),
+        (slots,),
+        (slots, slots),
+        (slots,),
+        (read_heads, slots),
+        (slots,),
+    )
     start = tuple(torch.zeros(batch, *size) for size in sizes)
     return program(step, p, inputs.flatten(0, 1), targets, start, **options)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import diffmem
-from diffmem import addressing, edits, fused
+from diffmem import addressing, allocation, edits, fused
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "strict_types")
 
-N, W = 11, 3
+N, W, R = 11, 3, 2
 FOCUS = ("slots", "previous", "keys", "strength", "gate", "kernel", "gamma")
 
 
@@ -49,13 +49,32 @@ def erase_add_case(seed=0, **fixed):
     return tuple(np.broadcast_to(fixed.get(name, value), value.shape) for name, value in case.items())
 
 
+def readable_relink(links, weights, precedence, reading):
+    linked = allocation.link(links, weights, precedence)
+    backward, forward = allocation.follow(linked[None], reading)
+    return linked, backward[:, 0], forward[:, 0]
+
+
+def relink_case(seed=0, **fixed):
+    """Arguments of `relink`: random, also on the diagonal of the links."""
+    rng = np.random.default_rng(seed)
+    case = {
+        "links": rng.uniform(size=(N, N)),
+        "weights": rng.uniform() * rng.dirichlet(np.ones(N)),
+        "precedence": rng.dirichlet(np.ones(N)),
+        "reading": rng.dirichlet(np.ones(N), size=R),
+    }
+    return tuple(np.broadcast_to(fixed.get(name, value), value.shape) for name, value in case.items())
+
+
 def with_pullback(function):
-    """The function's value and the gradients of all arguments for a cotangent, compiled once per shape."""
+    """The function's value and the gradients of all arguments for a random cotangent, compiled once per shape."""
 
     @jax.jit
-    def run(arguments, cotangent):
+    def run(arguments, scale=1.0):
         value, pull = jax.vjp(function, *arguments)
-        return value, pull(cotangent)
+        rng = np.random.default_rng(99)
+        return value, pull(jax.tree.map(lambda a: scale * jnp.asarray(rng.normal(size=a.shape), a.dtype), value))
 
     return run
 
@@ -66,18 +85,19 @@ def pairs():
     return {
         "focus": (with_pullback(fused.focus), with_pullback(readable_focus)),
         "erase_add": (with_pullback(fused.erase_add), with_pullback(readable_erase_add)),
+        "relink": (with_pullback(fused.relink), with_pullback(readable_relink)),
     }
 
 
 def hold(pair, arguments):
     """Asserts that the values and the gradients of all arguments are the readable function's, to 1e-10."""
     with jax.enable_x64(True):
-        shape = (len(arguments[1]), N) if len(arguments) == len(FOCUS) else (W, N)
-        cotangent = np.random.default_rng(99).normal(size=shape)
-        got, want = (jax.tree.leaves(function(arguments, cotangent)) for function in pair)
-        assert len(got) == len(arguments) + 1
-        for name, a, b in zip(("value", *FOCUS), got, want, strict=False):
-            np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10, err_msg=f"argument {name}")
+        (value, got), (expected, want) = (function(arguments) for function in pair)
+        for a, b in zip(jax.tree.leaves(value), jax.tree.leaves(expected), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10)
+        assert len(got) == len(arguments)
+        for number, (a, b) in enumerate(zip(got, want, strict=True)):
+            np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10, err_msg=f"gradient of argument {number}")
 
 
 @pytest.mark.parametrize(("heads", "taps"), [(1, 1), (2, 3), (3, 5), (3, 1), (1, 3)])
@@ -123,6 +143,23 @@ def test_erase_add_is_the_edit(pairs, fixed):
         hold(pairs["erase_add"], erase_add_case(seed, **fixed))
 
 
+RELINK_EDGES = {
+    "random": {},
+    "no links": {"links": 0.0},
+    "nothing written": {"weights": 0.0},
+    "one slot written": {"weights": ONE_HOT},
+    "the same slot written again": {"weights": ONE_HOT, "precedence": ONE_HOT},
+    "nothing read": {"reading": 0.0},
+    "one slot read": {"reading": ONE_HOT},
+}
+
+
+@pytest.mark.parametrize("edge", RELINK_EDGES)
+def test_relink_is_link_and_follow(pairs, edge):
+    for seed in range(10):
+        hold(pairs["relink"], relink_case(seed, **RELINK_EDGES[edge]))
+
+
 FLOAT32_EDGES = {
     **EDGES,
     "saturated gates": {"gate": np.array([1e-37, 1 - 6e-8])},
@@ -135,8 +172,7 @@ FLOAT32_EDGES = {
 @pytest.mark.parametrize("edge", FLOAT32_EDGES)
 def test_float32_gradients_are_finite(pairs, edge):
     arguments = tuple(a.astype(np.float32) for a in focus_case(**FLOAT32_EDGES[edge]))
-    cotangent = np.random.default_rng(99).normal(size=(2, N)).astype(np.float32)
-    for name, leaf in zip(("value", *FOCUS), jax.tree.leaves(pairs["focus"][0](arguments, cotangent)), strict=True):
+    for name, leaf in zip(("value", *FOCUS), jax.tree.leaves(pairs["focus"][0](arguments)), strict=True):
         assert leaf.dtype == np.float32
         assert np.isfinite(leaf).all(), name
 
@@ -144,8 +180,7 @@ def test_float32_gradients_are_finite(pairs, edge):
 def test_float32_erase_add_gradients_are_finite(pairs):
     for fixed in ({"slots": 0.0, "weights": 0.0}, {"erase": 1.0, "weights": ONE_HOT}, {"slots": 3e38, "erase": 0.0}):
         arguments = tuple(a.astype(np.float32) for a in erase_add_case(**fixed))
-        cotangent = np.full((W, N), 1e-3, np.float32)
-        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(pairs["erase_add"][0](arguments, cotangent)))
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(pairs["erase_add"][0](arguments, 1e-3)))
 
 
 def test_a_thousand_steps_have_finite_gradients():
@@ -173,9 +208,12 @@ def test_a_thousand_steps_have_finite_gradients():
 def twice(function, directions):
     """The gradient of a gradient's projection on random directions: every second derivative takes part."""
 
+    def flat(*arguments):
+        return jnp.concatenate([a.ravel() for a in jax.tree.leaves(function(*arguments))])
+
     def projected(*arguments):
-        cotangent = jnp.cos(jnp.arange(jax.eval_shape(function, *arguments).size, dtype=arguments[0].dtype))
-        once = jax.grad(lambda *a: jnp.vdot(cotangent, function(*a).ravel()), range(len(arguments)))(*arguments)
+        cotangent = jnp.cos(jnp.arange(jax.eval_shape(flat, *arguments).size, dtype=arguments[0].dtype))
+        once = jax.grad(lambda *a: jnp.vdot(cotangent, flat(*a)), range(len(arguments)))(*arguments)
         return sum(jnp.vdot(d, g) for d, g in zip(directions, once, strict=True))
 
     return jax.jit(jax.grad(projected, range(len(directions))))
@@ -186,16 +224,17 @@ def twice(function, directions):
     [
         (fused.focus, readable_focus, focus_case(seed=3)),
         (fused.erase_add, readable_erase_add, erase_add_case(seed=3)),
+        (fused.relink, readable_relink, relink_case(seed=3)),
     ],
-    ids=["focus", "erase_add"],
+    ids=["focus", "erase_add", "relink"],
 )
 def test_second_derivatives(fast, readable, arguments):
     rng = np.random.default_rng(4)
     directions = [rng.normal(size=a.shape) for a in arguments]
     with jax.enable_x64(True):
         got, want = (twice(function, directions)(*arguments) for function in (fast, readable))
-        for name, a, b in zip(FOCUS, got, want, strict=False):
-            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9, err_msg=name)
+        for number, (a, b) in enumerate(zip(got, want, strict=True)):
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9, err_msg=f"argument {number}")
 
 
 def test_forward_mode_is_refused():

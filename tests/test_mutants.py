@@ -23,7 +23,16 @@ from diffmem.memories import memoria
 from diffmem.memories.ntm import NTM
 from diffmem.memories.rmc import RMC
 from tests import contract, test_matrix, test_oracles
-from tests.test_fused import erase_add_case, focus_case, hold, readable_erase_add, readable_focus, with_pullback
+from tests.test_fused import (
+    erase_add_case,
+    focus_case,
+    hold,
+    readable_erase_add,
+    readable_focus,
+    readable_relink,
+    relink_case,
+    with_pullback,
+)
 from tests.test_laws import BROKEN, LAWS, NOTICED, Leaky
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "strict_types")
@@ -78,6 +87,10 @@ def focus_comparison():
 
 def erase_add_comparison():
     hold((with_pullback(fused.erase_add), with_pullback(readable_erase_add)), erase_add_case(seed=3))
+
+
+def relink_comparison():
+    hold((with_pullback(fused.relink), with_pullback(readable_relink)), relink_case(seed=3))
 
 
 def chunk_comparison():
@@ -340,6 +353,14 @@ MUTANTS = {
     "erase_add: no gradient of the erasing": (
         source(fused, "erase_add", ("add @ d_slots - erase @ overlap", "add @ d_slots")),
         erase_add_comparison,
+    ),
+    "relink: the written is not taken from both sides": (
+        source(fused, "relink", ("- turn @ ones - ones @ turn", "- turn @ ones")),
+        relink_comparison,
+    ),
+    "relink: links of a slot with itself": (
+        source(fused, "relink", ("- diagonal * (d_backward + d_forward)", "")),
+        relink_comparison,
     ),
     "delta: the error is not formed": (
         source(edits, "delta", ("gate * (value - key @ matrix)", "gate * value")),

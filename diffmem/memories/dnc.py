@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from diffmem import addressing, allocation, edits, layers
+from diffmem import addressing, allocation, edits, fused, layers
 from diffmem.base import Array, Params, Readout, check_choice, check_counts, register
 
 Strength = Literal["oneplus", "softplus"]
@@ -193,7 +193,8 @@ class DNC:
         shown = jax.nn.sigmoid(mask) if self.masked else None
         return addressing.content(self._squash(key), slots, strength, mask=shown, epsilon=self.epsilon)
 
-    def write(self, params: Params, state: DNCState, x: Array) -> DNCState:
+    def _edit(self, params: Params, state: DNCState, x: Array) -> DNCState:
+        """Writes to the slots, and leaves the links as they are."""
         *lookup, erase, add, allocating, writing = self._parts(params["write_heads"], x, self.write_heads, self._write_sizes)
         free = jax.nn.sigmoid(layers.dense(params["free_gates"], x))
         retained = allocation.retention(state.read_weights, free)
@@ -206,19 +207,29 @@ class DNC:
         weights = writing * (allocating * allocated + (1 - allocating) * found)
 
         slots = state.slots * retained[:, None] if self.deallocate else state.slots
-        slots = edits.erase_add_all(slots, weights, jax.nn.sigmoid(erase), self._squash(add))
-        state = state._replace(slots=slots, usage=usage, write_weights=weights)
+        # Kept for the backward pass are its arguments, not the products of the memory's size within.
+        edit = jax.checkpoint(edits.erase_add_all, prevent_cse=False)
+        slots = edit(slots, weights, jax.nn.sigmoid(erase), self._squash(add))
+        return state._replace(slots=slots, usage=usage, write_weights=weights)
+
+    def write(self, params: Params, state: DNCState, x: Array) -> DNCState:
+        state = self._edit(params, state, x)
         if state.links is None or state.precedence is None:
             return state
-        links = jax.vmap(allocation.link)(state.links, weights, state.precedence)
-        return state._replace(links=links, precedence=allocation.precede(state.precedence, weights))
+        links = jax.vmap(allocation.link)(state.links, state.write_weights, state.precedence)
+        return state._replace(links=links, precedence=allocation.precede(state.precedence, state.write_weights))
 
     def read(self, params: Params, state: DNCState, query: Array) -> tuple[DNCState, Readout]:
+        linked = () if state.links is None else allocation.follow(state.links, state.read_weights)
+        return self._read(params, state, query, linked)
+
+    def _read(self, params: Params, state: DNCState, query: Array, linked: tuple[Array, ...]) -> tuple[DNCState, Readout]:
+        """Reads, given where the links lead: backward and forward [R, H, N], or nothing where there are no links."""
         *lookup, modes, sharpness = self._parts(params["read_heads"], query, self.read_heads, self._read_sizes)
         weights = self._look_up(state.slots, *lookup)
-        if state.links is not None:
+        if linked:
             # [R, 2 H, N], in the order of the read modes: backward by each write head, forward by each, then by content.
-            linked = jnp.concatenate(allocation.follow(state.links, state.read_weights), axis=1)
+            linked = jnp.concatenate(linked, axis=1)
             if self.sharpen:
                 power = 1 + jax.nn.softplus(sharpness)
                 linked = jax.vmap(addressing.sharpen)(linked + LINK_EPSILON, power)
@@ -227,7 +238,14 @@ class DNC:
         return state._replace(read_weights=weights), Readout(weights @ state.slots, weights)
 
     def step(self, params: Params, state: DNCState, x: Array) -> tuple[DNCState, Readout]:
-        return self.read(params, self.write(params, state, x), x)
+        edited = self._edit(params, state, x)
+        if state.links is None or state.precedence is None:
+            return self._read(params, edited, x, ())
+        # Updates the links and follows them in one operation, whose backward pass needs them once.
+        relink = jax.vmap(fused.relink, in_axes=(0, 0, 0, None), out_axes=(0, 1, 1))
+        links, *linked = relink(state.links, edited.write_weights, state.precedence, state.read_weights)
+        precedence = allocation.precede(state.precedence, edited.write_weights)
+        return self._read(params, edited._replace(links=links, precedence=precedence), x, tuple(linked))
 
 
 def _physical_memory() -> int:
