@@ -29,6 +29,8 @@ from experiments.runtime import environment
 
 RESULTS = Path(__file__).parent / "results" / "bench.jsonl"
 INPUTS, OUTPUTS = 9, 8
+# What is compared with a plain version and with PyTorch, and what its row is called.
+COMPARED = {"ntm": "forward+backward", "dnc": "DNC, forward+backward"}
 
 
 @dataclass
@@ -79,19 +81,19 @@ class PlainNTM(diffmem.NTM):
 
 @dataclass(frozen=True)
 class PlainDNC(diffmem.DNC):
-    """The DNC as one would write it down: gradients by autodiff, sums of products as in the equations."""
+    """The DNC as one would write it down: links are updated, then followed, with gradients by autodiff."""
 
     def step(self, params, state, x):
         return self.read(params, self.write(params, state, x), x)
 
 
 def settings(name: str) -> Any:
-    """The memory that stands for a name in the table: the paper's copy sizes for the NTM, 100 units for the others."""
+    """What stands for a name in the table: the NTM of the paper's copy task, a DNC of 256 x 64, 100 units for the others."""
     sizes = {
         "ntm": lambda: diffmem.control(diffmem.NTM(input_size=100, slots=128, width=20), INPUTS),
         "ntm_plain": lambda: diffmem.control(PlainNTM(input_size=100, slots=128, width=20), INPUTS),
-        "dnc_compared": lambda: diffmem.control(diffmem.DNC(input_size=100, **DNC_SIZES), INPUTS),
-        "dnc_plain": lambda: diffmem.control(PlainDNC(input_size=100, **DNC_SIZES), INPUTS),
+        "dnc": lambda: diffmem.control(diffmem.DNC(input_size=100, slots=256, width=64), INPUTS),
+        "dnc_plain": lambda: diffmem.control(PlainDNC(input_size=100, slots=256, width=64), INPUTS),
         "memn2n": lambda: diffmem.MemN2N(INPUTS, encoding="bag"),
         "memnn": lambda: diffmem.MemNN(INPUTS, encoding="bag", hard=False),
         "hebbian": lambda: diffmem.Hebbian(INPUTS, key_size=32, value_size=32, heads=4),
@@ -162,22 +164,36 @@ def measure(name: str, options: Options) -> dict[str, Any]:
     }
 
 
-def compare(options: Options) -> dict[str, Any]:
-    """The NTM's forward+backward against the plain version and PyTorch, alternating."""
-    runs = {}
-    for name in ("ntm", "ntm_plain"):
-        _, gradient, arguments = train_step(settings(name), options.batch, options.time)
-        runs[name] = compiled(gradient, arguments).run
+def peer(name: str, options: Options, arguments: tuple) -> Callable[[], float]:
+    """The same train step in compiled PyTorch.
+
+    Raises:
+        ImportError: torch is not installed.
+    """
+    if name == "ntm":
+        from experiments import torch_ntm
+
+        return torch_ntm.build(batch=options.batch, steps=options.time, compile=True).run
+    from experiments import torch_dnc
+
+    memory = settings(name).memory
+    return torch_dnc.build(*arguments, slots=memory.slots, read_heads=memory.read_heads, compile=True).run
+
+
+def compare(name: str, options: Options) -> dict[str, Any]:
+    """Forward+backward of one of `COMPARED` against the plain version and PyTorch, alternating."""
+    runs, arguments = {}, ()
+    for version in (name, f"{name}_plain"):
+        _, gradient, arguments = train_step(settings(version), options.batch, options.time)
+        runs[version] = compiled(gradient, arguments).run
     if options.torch:
         try:
-            from experiments import torch_ntm
-
-            runs["torch_compiled"] = torch_ntm.build(batch=options.batch, steps=options.time, compile=True).run
+            runs["torch_compiled"] = peer(name, options, arguments)
         except ImportError:
             print("torch is not installed: no comparison with PyTorch (pip install 'diffmem[bench]')")
     times = medians(runs, options.repeats)
-    ratios = {f"times_faster_than_{name}": round(value / times["ntm"], 2) for name, value in times.items() if name != "ntm"}
-    return {"comparison": "forward+backward", **{f"{name}_ms": round(v, 2) for name, v in times.items()}, **ratios}
+    ratios = {f"times_faster_than_{other}": round(value / times[name], 2) for other, value in times.items() if other != name}
+    return {"comparison": COMPARED[name], **{f"{version}_ms": round(v, 2) for version, v in times.items()}, **ratios}
 
 
 def growth(options: Options) -> list[dict[str, Any]]:
@@ -207,7 +223,8 @@ def main(arguments: list[str]) -> list[dict[str, Any]]:
     names = options.memories or diffmem.names()
     rows = []
     print(f"{'memory':14s} {'compile s':>9s} {'forward ms':>10s} {'fwd+bwd ms':>10s} {'peak MB':>8s} {'tokens/s':>9s}")
-    for name in (*names, *(["ntm_plain"] if "ntm" in names else [])):
+    both = [name for name in COMPARED if name in names]
+    for name in (*names, *(f"{name}_plain" for name in both)):
         row = measure(name, options)
         rows.append(row)
         print(
@@ -215,11 +232,12 @@ def main(arguments: list[str]) -> list[dict[str, Any]]:
             f"{row['peak_megabytes']:8.1f} {row['tokens_per_second']:9d}",
             flush=True,
         )
-    if "ntm" in names:
-        rows.append(compare(options))
-        rows += growth(options) if options.growth else []
-        for row in rows[len(names) + 1 :]:
-            print("  ".join(f"{key} {value}" for key, value in row.items()))
+    further = [compare(name, options) for name in both]
+    if "ntm" in names and options.growth:
+        further += growth(options)
+    for row in further:
+        print("  ".join(f"{key} {value}" for key, value in row.items()))
+    rows += further
     if options.store:
         append(rows)
     return rows

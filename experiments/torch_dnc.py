@@ -91,7 +91,7 @@ def parameters(params: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def build(params: Mapping[str, Any], xs: Any, ys: Any, *, slots: int, read_heads: int, **options: Any) -> Program:
-    """A DNC with one write head on fixed data, run once, so compiled; see `torch_ntm.program` for further options.
+    """A DNC with one write head on fixed data, run once, so compiled.
 
     Args:
         params: of a `SequenceModel` of `control(DNC(..), ..)` without options.
@@ -99,6 +99,7 @@ def build(params: Mapping[str, Any], xs: Any, ys: Any, *, slots: int, read_heads
         ys: [B, T, output_size], 0 or 1.
         slots: N.
         read_heads: R.
+        **options: see `torch_ntm.program`.
     """
     p = parameters(params)
     inputs, targets = (tensor(a).transpose(0, 1).contiguous() for a in (xs, ys))

@@ -220,16 +220,16 @@ class DNC:
         return state._replace(links=links, precedence=allocation.precede(state.precedence, state.write_weights))
 
     def read(self, params: Params, state: DNCState, query: Array) -> tuple[DNCState, Readout]:
-        linked = () if state.links is None else allocation.follow(state.links, state.read_weights)
-        return self._read(params, state, query, linked)
+        ways = () if state.links is None else allocation.follow(state.links, state.read_weights)
+        return self._read(params, state, query, ways)
 
-    def _read(self, params: Params, state: DNCState, query: Array, linked: tuple[Array, ...]) -> tuple[DNCState, Readout]:
+    def _read(self, params: Params, state: DNCState, query: Array, ways: tuple[Array, ...]) -> tuple[DNCState, Readout]:
         """Reads, given where the links lead: backward and forward [R, H, N], or nothing where there are no links."""
         *lookup, modes, sharpness = self._parts(params["read_heads"], query, self.read_heads, self._read_sizes)
         weights = self._look_up(state.slots, *lookup)
-        if linked:
+        if ways:
             # [R, 2 H, N], in the order of the read modes: backward by each write head, forward by each, then by content.
-            linked = jnp.concatenate(linked, axis=1)
+            linked = jnp.concatenate(ways, axis=1)
             if self.sharpen:
                 power = 1 + jax.nn.softplus(sharpness)
                 linked = jax.vmap(addressing.sharpen)(linked + LINK_EPSILON, power)
@@ -243,9 +243,9 @@ class DNC:
             return self._read(params, edited, x, ())
         # Updates the links and follows them in one operation, whose backward pass needs them once.
         relink = jax.vmap(fused.relink, in_axes=(0, 0, 0, None), out_axes=(0, 1, 1))
-        links, *linked = relink(state.links, edited.write_weights, state.precedence, state.read_weights)
+        links, *ways = relink(state.links, edited.write_weights, state.precedence, state.read_weights)
         precedence = allocation.precede(state.precedence, edited.write_weights)
-        return self._read(params, edited._replace(links=links, precedence=precedence), x, tuple(linked))
+        return self._read(params, edited._replace(links=links, precedence=precedence), x, tuple(ways))
 
 
 def _physical_memory() -> int:
