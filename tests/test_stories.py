@@ -173,7 +173,7 @@ def test_ranking_loss_is_zero_only_where_all_lead_by_the_margin():
     params["memory"]["address"] = params["memory"]["address"].at[0, a, 0].set(5.0)  # the question says "a"
     params["memory"]["candidates"] = params["memory"]["candidates"].at[a, 0].set(2.0)  # so does the fact
     params["memory"]["no_more"] = params["memory"]["no_more"].at[0].set(1.0)
-    params["answer"]["bias"] = params["answer"]["bias"].at[b].set(1.0)
+    params["answer"]["bias"] = params["answer"]["bias"].at[b].set(200.0)
     batch = on_device(data)
     one = jax.tree.map(lambda leaf: leaf[0], batch)
     table = tables(model, data)

@@ -27,6 +27,10 @@ class MemNN(AppendMemory):
 
     where "x" is as old as the last picked sentence, or as the question. A candidate "no more" ends the picking.
 
+    The response r comes from the question and the picks in their order, with embeddings Q', F' of its own:
+    u = Q' q;  r_0 = u;  f = F' m_k;  r_k = tanh(W [r, f, u, f * r, |f - r|, f * u, |f - u|] + b), with r = r_(k-1)
+    "No more" leaves r as it is.
+
     Args:
         input_size: length of a sentence and of the question: the vocabulary's size, twice that with encoding="position".
         slots: N, sentences that are remembered; older ones are dropped.
@@ -37,7 +41,7 @@ class MemNN(AppendMemory):
         hard: True picks the winner of a tournament from the oldest to the newest sentence, which has no gradient: train
             with `comparisons`. False weights all candidates by the softmax of their mean lead over the others.
 
-    `Readout.value` is what is known after the last pick, in embeddings of its own for the response, `read_shape` (width,).
+    `Readout.value` is r after the last pick, `read_shape` (width,).
     `Readout.weights` [K, N + 1] is what was picked, one-hot if hard; the last column is "no more".
 
     Raises:
@@ -58,6 +62,7 @@ class MemNN(AppendMemory):
         - word order comes from the position encoding instead of N-grams.
         - a sentence is picked at most once.
         - the order of the picks enters through a_j and b_k, learned per pick.
+        - the response sees products and differences of question and picks, one after the other; in the paper, their sum.
     """
 
     width: int = 50
@@ -76,7 +81,7 @@ class MemNN(AppendMemory):
 
     def init_params(self, key: Array) -> Params:
         words = layers.vocabulary_size(self)
-        keys = jax.random.split(key, 5)
+        keys = jax.random.split(key, 6)
         normal = lambda key, *shape: 0.1 * jax.random.normal(key, shape, layers.DTYPE)  # noqa: E731
         return {
             "candidates": normal(keys[0], words, self.width),
@@ -84,23 +89,36 @@ class MemNN(AppendMemory):
             "time": normal(keys[2], self.width, 3),
             "address": normal(keys[3], 2, words, self.width),
             "response": normal(keys[4], 2, words, self.width),
+            "update": layers.init_dense(keys[5], 7 * self.width, self.width),
             "picks": jnp.ones((self.hops, self.width), layers.DTYPE),
-            "biases": jnp.zeros((self.hops + 1, self.width), layers.DTYPE),
+            "biases": jnp.zeros((self.hops, self.width), layers.DTYPE),
         }
 
-    def known(self, params: Params, tables: Array, query: Array, picked: Array) -> Array:
-        """What is known, x [W], from the query and the first k picks [k, D] (zeros: none), in tables [2, V, W]: Q and F."""
-        x = layers.embed_bags(tables[0], query, self.encoding) + params["biases"][len(picked)]
+    def known(self, params: Params, query: Array, picked: Array) -> Array:
+        """What is known, x [W], from the query and the first k picks [k, D] (zeros: none)."""
+        x = layers.embed_bags(params["address"][0], query, self.encoding) + params["biases"][len(picked)]
         if len(picked):
-            found = layers.embed_bags(tables[1], picked, self.encoding)
+            found = layers.embed_bags(params["address"][1], picked, self.encoding)
             x = x + (found * params["picks"][: len(picked)]).sum(0)
         return jnp.tanh(x)
+
+    def response(self, params: Params, query: Array, picked: Array, ended: Array) -> Array:
+        """r [W] from the query and the picks [k, D], each as far as it is a sentence: ended [k] is 1 for "no more"."""
+        u = layers.embed_bags(params["response"][0], query, self.encoding)
+
+        def update(r, pick):
+            f, stay = pick
+            seen = jnp.concatenate([r, f, u, f * r, jnp.abs(f - r), f * u, jnp.abs(f - u)])
+            return stay * r + (1 - stay) * jnp.tanh(layers.dense(params["update"], seen)), None
+
+        facts = layers.embed_bags(params["response"][1], picked, self.encoding)
+        return lax.scan(update, u, (facts, ended))[0]
 
     def comparisons(self, params: Params, state: AppendState, query: Array, picks: Array) -> Array:
         """The scores s [N + 1, N + 1] of all pairs (y, y'), given the slots picked so far [k], int (N: "no more")."""
         slots = state.slots.shape[0]
         sentences = jnp.concatenate([state.slots, jnp.zeros_like(state.slots[:1])])
-        x = self.known(params, params["address"], query, sentences[picks])
+        x = self.known(params, query, sentences[picks])
         candidates = jnp.concatenate(
             [layers.embed_bags(params["candidates"], state.slots, self.encoding), params["no_more"][None]]
         )
@@ -136,5 +154,5 @@ class MemNN(AppendMemory):
             picks = jnp.append(picks, pick)
             free = free & ((place != pick) | (place == place[-1]))  # picked once, but "no more" as often as it takes
             weights.append(chosen)
-        found = jnp.stack(weights) @ sentences
-        return state, Readout(self.known(params, params["response"], query, found), jnp.stack(weights))
+        picked = jnp.stack(weights)
+        return state, Readout(self.response(params, query, picked @ sentences, picked[:, -1]), picked)

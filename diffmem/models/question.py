@@ -44,6 +44,25 @@ def bags(words: Array, vocabulary: int, kind: str = "memn2n", dtype: Any = layer
     return jnp.einsum("...jv,jf->...fv", hot, factors).reshape(*words.shape[:-1], -1)
 
 
+def moments(words: Array, vocabulary: int, count: int) -> Array:
+    """Sentences as `count` bags of words each, weighted by Legendre polynomials P_0, P_1, .. of the position in -1..1.
+
+    A linear map of them gives each word an embedding that is a learned polynomial of its position.
+
+    Args:
+        words: [*shape, J] word numbers, 0 for padding.
+        vocabulary: V.
+        count: M.
+
+    Returns:
+        [*shape, M V].
+    """
+    t = np.linspace(-1, 1, words.shape[-1])
+    polynomials = np.polynomial.legendre.legvander(t, count - 1)  # [J, M]
+    hot = _one_hot(words, vocabulary, layers.DTYPE)
+    return jnp.einsum("...jv,jm->...mv", hot, polynomials.astype(hot.dtype)).reshape(*words.shape[:-1], -1)
+
+
 @dataclass(frozen=True)
 class Bags:
     """Sentences and question as bags of words, for memories with embeddings of their own (MemN2N, MemNN).
@@ -51,16 +70,20 @@ class Bags:
     Args:
         vocabulary: V.
         kind: see `bags`.
+        moments: M, see `moments`, in place of `kind`; 0: none. The memory takes them for a plain bag of M V words.
     """
 
     vocabulary: int
     kind: str = "memn2n"
+    moments: int = 0
 
     def init_params(self, key: Array) -> Params:
         return {}
 
     def sentence(self, words: Array) -> Array:
         """What of a sentence [*shape, J] does not depend on parameters: computed once for a data set."""
+        if self.moments:
+            return moments(words, self.vocabulary, self.moments)
         return bags(words, self.vocabulary, self.kind)
 
     question = sentence
@@ -98,10 +121,7 @@ class Sentences:
     def sentence(self, words: Array) -> Array:
         if not self.moments:
             return bags(words, self.vocabulary, self.kind)
-        t = np.linspace(-1, 1, words.shape[-1])
-        polynomials = np.polynomial.legendre.legvander(t, self.moments - 1)  # [J, M]
-        hot = _one_hot(words, self.vocabulary, layers.DTYPE)
-        return jnp.einsum("...jv,jm->...mv", hot, polynomials.astype(hot.dtype)).reshape(*words.shape[:-1], -1)
+        return moments(words, self.vocabulary, self.moments)
 
     def question(self, words: Array) -> Array:
         return words

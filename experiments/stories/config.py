@@ -29,7 +29,7 @@ class StoryConfig(Generic[MemoryT]):
     setting: Literal["1k", "10k"] = "10k"
     """Training questions per task."""
     moments: int = 0
-    """Word embeddings that are learned polynomials of the position with so many terms, 0: a position encoding (DMN+)."""
+    """Word embeddings that are learned polynomials of the position with so many terms, 0: a position encoding (DMN+, MemNN)."""
     supervision: float = 0.0
     """Weight of the loss that teaches the attention of each hop or pass the supporting facts."""
     margin: float = 0.1
@@ -72,6 +72,9 @@ class StoryConfig(Generic[MemoryT]):
         """The memory with its paper's encoder and answer, in the vocabulary's sizes."""
         size = len(vocabulary)
         memory: Any = self.memory
+        if isinstance(memory, MemNN) and self.moments:
+            sized = dataclasses.replace(memory, input_size=self.moments * size, encoding="bag")
+            return QuestionAnswering(Bags(size, moments=self.moments), sized, "dense")
         if isinstance(memory, MemN2N | MemNN):
             bag = memory.encoding == "bag"
             sized = dataclasses.replace(memory, input_size=size if bag else 2 * size)

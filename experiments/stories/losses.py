@@ -68,18 +68,17 @@ def attention_loss(weights: jax.Array, facts: jax.Array) -> jax.Array:
 
 
 def ranking_loss(config: StoryConfig, model: QuestionAnswering, params, table: Tables, one: Batch) -> jax.Array:
-    """MemNN's margin ranking loss: true supporting facts lead all others by the margin, and so does the true answer."""
+    """MemNN's margin ranking loss, true supporting facts lead all others, and the cross-entropy of the answer to them."""
     memory: Any = model.memory
     story, mask, question = told(one, table, one.stories)
     own = params["memory"]
     empty = memory.init_state(own)
     state = memory.write_all(own, empty._replace(slots=empty.slots[: len(story)]), story, mask)
     slots = state.slots.shape[0]
-    picks = jnp.where(one.facts < 0, slots, one.facts)[: memory.hops]
-    picks = jnp.pad(picks, (0, memory.hops - len(picks)), constant_values=slots)
+    picks = jnp.append(jnp.where(one.facts < 0, slots, one.facts), slots)[: memory.hops]
     free, total = jnp.append(memory.filled(state), True), 0.0
     place = jnp.arange(slots + 1)
-    for k in range(memory.hops):
+    for k in range(len(picks)):
         lead, pick = memory.comparisons(own, state, question, picks[:k]), picks[k]
         rivals = free & (place != pick)
         losses = jax.nn.relu(config.margin - lead[pick]) + jax.nn.relu(config.margin + lead[:, pick])
@@ -87,7 +86,6 @@ def ranking_loss(config: StoryConfig, model: QuestionAnswering, params, table: T
         total += jnp.where(ended, 0, jnp.where(rivals, losses, 0).sum())
         free = free & ((place != pick) | (place == slots))
     sentences = jnp.concatenate([state.slots, jnp.zeros_like(state.slots[:1])])
-    value = memory.known(own, own["response"], question, sentences[picks])
+    value = memory.response(own, question, sentences[picks], (picks == slots).astype(sentences.dtype))
     logits = value @ params["answer"]["kernel"] + params["answer"]["bias"]
-    wrong = jax.nn.relu(config.margin + logits - logits[one.answers])
-    return total + jnp.where(jnp.arange(len(logits)) == one.answers, 0, wrong).sum()
+    return total + optax.softmax_cross_entropy_with_integer_labels(logits, one.answers)

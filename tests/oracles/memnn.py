@@ -8,13 +8,28 @@ import numpy as np
 from tests.oracles import append
 
 
-def known(config, params, side, query, sentences):
-    """x: what is known after these picks, by the tables (Q, F) of "address" or "response"."""
-    of_query, of_facts = params[side]
+def known(config, params, query, sentences):
+    """x: what is known after these picks."""
+    of_query, of_facts = params["address"]
     x = append.embed(config, of_query, query) + np.asarray(params["biases"], np.float64)[len(sentences)]
     for j, sentence in enumerate(sentences):
         x += np.asarray(params["picks"], np.float64)[j] * append.embed(config, of_facts, sentence)
     return np.tanh(x)
+
+
+def respond(config, params, query, sentences, ended):
+    """r after these sentences, each of which is "no more" to the degree in `ended`."""
+    kernel, bias = (np.asarray(params["update"][name], np.float64) for name in ("kernel", "bias"))
+    u = append.embed(config, params["response"][0], query)
+    r = u.copy()
+    for sentence, stay in zip(sentences, ended, strict=True):
+        f = append.embed(config, params["response"][1], sentence)
+        parts = [r, f, u, f * r, np.abs(f - r), f * u, np.abs(f - u)]
+        new = bias.copy()
+        for i, part in enumerate(parts):
+            new += part @ kernel[i * len(r) : (i + 1) * len(r)]
+        r = stay * r + (1.0 - stay) * np.tanh(new)
+    return r
 
 
 def compare(config, params, state, x, age, y, other):
@@ -50,7 +65,7 @@ def read(config, params, state, query):
     weights = np.zeros((hops, number + 1))
     picked, returned, age = [], [], -1
     for hop in range(hops):
-        x = known(config, params, "address", query, picked)
+        x = known(config, params, query, picked)
         if config["hard"]:
             best = no_more
             for slot in sorted(free, reverse=True):
@@ -82,7 +97,7 @@ def read(config, params, state, query):
             for n in range(number):
                 mixed += weights[hop, n] * slots[n]
             returned.append(mixed)
-    return known(config, params, "response", query, returned), weights
+    return respond(config, params, query, returned, weights[:, number]), weights
 
 
 def unroll(config, params, state, xs, starts=None):
