@@ -202,6 +202,8 @@ class QuestionAnswering:
         memory: any memory whose sizes fit the encoder's.
         answer: "tied": W = C_K of a MemN2N with adjacent tying; "dense": W value; "dense_query": W [value, query] + b;
             "gru": one step of a GRU from the value with the question as input, then W (DMN).
+        spelling: for answers of several words, P numbers for each entry of the vocabulary: W has rows for each place p and
+            number c, and logits[v] = sum_p log softmax_c(W value + b)_p[spelling[v][p]]. Not for "tied".
 
     Example:
         >>> import jax, diffmem
@@ -216,6 +218,7 @@ class QuestionAnswering:
     encoder: Any
     memory: Memory
     answer: Literal["tied", "dense", "dense_query", "gru"] = "tied"
+    spelling: tuple[tuple[int, ...], ...] = ()
 
     def __post_init__(self):
         check_choice(self, "answer", ANSWERS)
@@ -233,7 +236,9 @@ class QuestionAnswering:
         if self.answer == "tied":
             return params
         inputs = size + query if self.answer == "dense_query" else size
-        params["answer"] = layers.init_dense(answer, inputs, vocabulary)
+        spelling = np.array(self.spelling)
+        outputs = spelling.shape[1] * (spelling.max() + 1) if self.spelling else vocabulary
+        params["answer"] = layers.init_dense(answer, inputs, int(outputs))
         return {**params, "decoder": layers.init_gru(gru, vocabulary + query, size)} if self.answer == "gru" else params
 
     def encode(self, story: Array, question: Array) -> tuple[Array, Array, Array]:
@@ -274,4 +279,13 @@ class QuestionAnswering:
         elif self.answer == "gru" and query is not None:
             first = jnp.concatenate([jnp.zeros(self.encoder.vocabulary, value.dtype), query])
             value = layers.gru(params["decoder"], first[None], value)[0]
-        return Answer(layers.dense(params["answer"], value), weights)
+        return Answer(self.logits(params, value), weights)
+
+    def logits(self, params: Params, value: Array) -> Array:
+        """[V], of the entries of the vocabulary, from what was read."""
+        logits = layers.dense(params["answer"], value)
+        if not self.spelling:
+            return logits
+        spelling = np.array(self.spelling)
+        places = np.arange(spelling.shape[1])
+        return jax.nn.log_softmax(logits.reshape(len(places), -1))[places, spelling].sum(-1)

@@ -72,13 +72,16 @@ class StoryConfig(Generic[MemoryT]):
         """The memory with its paper's encoder and answer, in the vocabulary's sizes."""
         size = len(vocabulary)
         memory: Any = self.memory
-        if isinstance(memory, MemNN) and self.moments:
-            sized = dataclasses.replace(memory, input_size=self.moments * size, encoding="bag")
-            return QuestionAnswering(Bags(size, moments=self.moments), sized, "dense")
-        if isinstance(memory, MemN2N | MemNN):
+        if isinstance(memory, MemNN):
+            if self.moments:
+                memory = dataclasses.replace(memory, encoding="bag")
+            kind, bags = ("bag", self.moments or 1) if memory.encoding == "bag" else ("memn2n", 2)
+            sized = dataclasses.replace(memory, input_size=bags * size)
+            return QuestionAnswering(Bags(size, kind, self.moments), sized, "dense", vocabulary.spelling())
+        if isinstance(memory, MemN2N):
             bag = memory.encoding == "bag"
             sized = dataclasses.replace(memory, input_size=size if bag else 2 * size)
-            tied = isinstance(memory, MemN2N) and memory.tying == "adjacent"
+            tied = memory.tying == "adjacent"
             return QuestionAnswering(Bags(size, "bag" if bag else "memn2n"), sized, "tied" if tied else "dense")
         if isinstance(memory, DMNPlus):
             return QuestionAnswering(Sentences(size, memory.input_size, self.moments), memory, "dense_query")

@@ -86,6 +86,10 @@ def ranking_loss(config: StoryConfig, model: QuestionAnswering, params, table: T
         total += jnp.where(ended, 0, jnp.where(rivals, losses, 0).sum())
         free = free & ((place != pick) | (place == slots))
     sentences = jnp.concatenate([state.slots, jnp.zeros_like(state.slots[:1])])
-    value = memory.response(own, question, sentences[picks], (picks == slots).astype(sentences.dtype))
-    logits = value @ params["answer"]["kernel"] + params["answer"]["bias"]
-    return total + optax.softmax_cross_entropy_with_integer_labels(logits, one.answers)
+    told_facts = memory.response(own, question, sentences[picks], (picks == slots).astype(sentences.dtype))
+    found = jax.lax.stop_gradient(memory.read(own, state, question)[1].weights)
+    own_facts = memory.response(own, question, found @ sentences, found[:, -1])
+    return total + sum(
+        optax.softmax_cross_entropy_with_integer_labels(model.logits(params, value), one.answers)
+        for value in (told_facts, own_facts)
+    )

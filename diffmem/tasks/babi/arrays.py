@@ -45,6 +45,14 @@ class Vocabulary:
         """The word's number, UNKNOWN if it has none."""
         return self._number.get(word.lower(), UNKNOWN)  # ty: ignore[missing-attribute]
 
+    def spelling(self) -> tuple[tuple[int, ...], ...]:
+        """The words of each entry's answer as numbers of their own ("n,s": 1, 2), 0 at the end; () if all have one word."""
+        spelled = [self.words[i].split(",") if i in self.answers else [] for i in range(len(self))]
+        longest = max(map(len, spelled))
+        number = {word: i + 1 for i, word in enumerate(sorted({word for one in spelled for word in one}))}
+        numbers = ([number[word] for word in one] for one in spelled)
+        return tuple((*one, *[0] * (longest - len(one))) for one in numbers) if longest > 1 else ()
+
     def encode(self, text: str) -> np.ndarray:
         """The words of a text as numbers [length]; what is longer than any known sentence is cut off."""
         numbers = [self.number(word) for word in words(text)][: self.length]
