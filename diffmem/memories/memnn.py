@@ -95,12 +95,11 @@ class MemNN(AppendMemory):
         }
 
     def known(self, params: Params, query: Array, picked: Array) -> Array:
-        """What is known, x [W], from the query and the first k picks [k, D] (zeros: none)."""
-        x = layers.embed_bags(params["address"][0], query, self.encoding) + params["biases"][len(picked)]
-        if len(picked):
-            found = layers.embed_bags(params["address"][1], picked, self.encoding)
-            x = x + (found * params["picks"][: len(picked)]).sum(0)
-        return jnp.tanh(x)
+        """What is known before each pick and after the last one, x [k + 1, W], from query and picks [k, D] (zeros: none)."""
+        asked = layers.embed_bags(params["address"][0], query, self.encoding)
+        found = layers.embed_bags(params["address"][1], picked, self.encoding) * params["picks"][: len(picked)]
+        found = jnp.cumsum(jnp.concatenate([asked[None], found]), 0)
+        return jnp.tanh(found + params["biases"][: len(found)])
 
     def response(self, params: Params, query: Array, picked: Array, ended: Array) -> Array:
         """r [W] from the query and the picks [k, D], each as far as it is a sentence: ended [k] is 1 for "no more"."""
@@ -114,19 +113,17 @@ class MemNN(AppendMemory):
         facts = layers.embed_bags(params["response"][1], picked, self.encoding)
         return lax.scan(update, u, (facts, ended))[0]
 
-    def comparisons(self, params: Params, state: AppendState, query: Array, picks: Array) -> Array:
-        """The scores s [N + 1, N + 1] of all pairs (y, y'), given the slots picked so far [k], int (N: "no more")."""
-        slots = state.slots.shape[0]
-        sentences = jnp.concatenate([state.slots, jnp.zeros_like(state.slots[:1])])
-        x = self.known(params, query, sentences[picks])
-        candidates = jnp.concatenate(
-            [layers.embed_bags(params["candidates"], state.slots, self.encoding), params["no_more"][None]]
-        )
+    def candidates(self, params: Params, state: AppendState) -> Array:
+        """What can be picked, embedded [N + 1, W]: the slots, and "no more"."""
+        slots = layers.embed_bags(params["candidates"], state.slots, self.encoding)
+        return jnp.concatenate([slots, params["no_more"][None]])
+
+    def comparisons(self, params: Params, candidates: Array, x: Array, own: Array) -> Array:
+        """The scores s [N + 1, N + 1] of all pairs (y, y'), given x [W] and its age: a slot's number, -1 for the question."""
         merit = candidates @ x
-        place = jnp.arange(slots + 1, dtype=jnp.int32)
-        is_fact = place < slots  # "no more" has no age
+        place = jnp.arange(len(candidates), dtype=own.dtype)
+        is_fact = place < place[-1]  # "no more" has no age
         age = jnp.where(is_fact, place, -1)
-        own = age[picks[-1]] if len(picks) else -1
         first = (own > age) & is_fact
         older = [first[:, None], first, (age[:, None] > age) & is_fact[:, None] & is_fact]
         time = x @ params["time"]
@@ -140,19 +137,25 @@ class MemNN(AppendMemory):
         return jax.nn.one_hot(best, slots + 1, dtype=lead.dtype)
 
     def read(self, params: Params, state: AppendState, query: Array) -> tuple[AppendState, Readout]:
-        free, weights, picks = jnp.append(self.filled(state), True), [], jnp.zeros(0, jnp.int32)
-        place = jnp.arange(len(free), dtype=jnp.int32)
+        candidates = self.candidates(params, state)
         sentences = jnp.concatenate([state.slots, jnp.zeros_like(state.slots[:1])])
-        for _ in range(self.hops):
-            lead = self.comparisons(params, state, query, picks)
+        none = jnp.int32(len(candidates) - 1)
+        place = jnp.arange(len(candidates), dtype=jnp.int32)
+
+        def pick(carry, k):
+            free, picks = carry
+            x = self.known(params, query, sentences[picks[:-1]])[k]
+            own = jnp.where(k > 0, picks[k - 1], none)
+            lead = self.comparisons(params, candidates, x, jnp.where(own < none, own, -1))
             if self.hard:
                 chosen = self._hard(lead, free)
             else:
                 mean = jnp.where(free, lead, 0).sum(-1) / free.sum(dtype=lead.dtype)
                 chosen = addressing.masked_softmax(mean, free)
-            pick = jnp.argmax(chosen).astype(jnp.int32)
-            picks = jnp.append(picks, pick)
-            free = free & ((place != pick) | (place == place[-1]))  # picked once, but "no more" as often as it takes
-            weights.append(chosen)
-        picked = jnp.stack(weights)
-        return state, Readout(self.response(params, query, picked @ sentences, picked[:, -1]), picked)
+            best = jnp.argmax(chosen).astype(jnp.int32)
+            free = free & ((place != best) | (place == none))  # picked once, but "no more" as often as it takes
+            return (free, picks.at[k].set(best)), chosen
+
+        free, picks = jnp.append(self.filled(state), True), jnp.full(self.hops, none)
+        weights = lax.scan(pick, (free, picks), jnp.arange(self.hops, dtype=jnp.int32))[1]
+        return state, Readout(self.response(params, query, weights @ sentences, weights[:, -1]), weights)

@@ -67,6 +67,11 @@ def attention_loss(weights: jax.Array, facts: jax.Array) -> jax.Array:
     return -jnp.sum(targets * jnp.log(weights + 1e-7))
 
 
+def rank(lead: jax.Array, pick: jax.Array, margin: float) -> jax.Array:
+    """What the lead of the true pick over each other candidate, and of the other over it, lack to the margin: [N + 1]."""
+    return jax.nn.relu(margin - lead[pick]) + jax.nn.relu(margin + lead[:, pick])
+
+
 def ranking_loss(config: StoryConfig, model: QuestionAnswering, params, table: Tables, one: Batch) -> jax.Array:
     """MemNN's margin ranking loss, true supporting facts lead all others, and the cross-entropy of the answer to them."""
     memory: Any = model.memory
@@ -76,18 +81,19 @@ def ranking_loss(config: StoryConfig, model: QuestionAnswering, params, table: T
     state = memory.write_all(own, empty._replace(slots=empty.slots[: len(story)]), story, mask)
     slots = state.slots.shape[0]
     picks = jnp.append(jnp.where(one.facts < 0, slots, one.facts), slots)[: memory.hops]
-    free, total = jnp.append(memory.filled(state), True), 0.0
-    place = jnp.arange(slots + 1)
-    for k in range(len(picks)):
-        lead, pick = memory.comparisons(own, state, question, picks[:k]), picks[k]
-        rivals = free & (place != pick)
-        losses = jax.nn.relu(config.margin - lead[pick]) + jax.nn.relu(config.margin + lead[:, pick])
-        ended = (picks[k - 1] == slots) if k else False  # nothing is learned after "no more"
-        total += jnp.where(ended, 0, jnp.where(rivals, losses, 0).sum())
-        free = free & ((place != pick) | (place == slots))
     sentences = jnp.concatenate([state.slots, jnp.zeros_like(state.slots[:1])])
+    known = memory.known(own, question, sentences[picks[:-1]])
+    before = jnp.append(-1, jnp.where(picks == slots, -1, picks)[:-1])  # how old what was picked last is
+    compare = jax.vmap(memory.comparisons, in_axes=(None, None, 0, 0))
+    lead = compare(own, memory.candidates(own, state), known, before)
+    losses = jax.vmap(rank, in_axes=(0, 0, None))(lead, picks, config.margin)
+    hot = jax.nn.one_hot(picks, slots + 1, dtype=bool).at[:, slots].set(False)
+    taken = jnp.cumsum(hot, 0) > 0  # the true fact among them: it is no rival
+    rivals = jnp.append(memory.filled(state), True) & ~taken & (jnp.arange(slots + 1) != picks[:, None])
+    ended = jnp.append(False, picks[:-1] == slots)  # nothing is learned after "no more"
+    total = jnp.where(rivals & ~ended[:, None], losses, 0).sum()
     told_facts = memory.response(own, question, sentences[picks], (picks == slots).astype(sentences.dtype))
-    found = jax.lax.stop_gradient(memory.read(own, state, question)[1].weights)
+    found = jax.lax.stop_gradient(dataclasses.replace(memory, hops=len(picks)).read(own, state, question)[1].weights)
     own_facts = memory.response(own, question, found @ sentences, found[:, -1])
     return total + sum(
         optax.softmax_cross_entropy_with_integer_labels(model.logits(params, value), one.answers)
