@@ -92,10 +92,9 @@ def ranking_loss(config: StoryConfig, model: QuestionAnswering, params, table: T
     rivals = jnp.append(memory.filled(state), True) & ~taken & (jnp.arange(slots + 1) != picks[:, None])
     ended = jnp.append(False, picks[:-1] == slots)  # nothing is learned after "no more"
     total = jnp.where(rivals & ~ended[:, None], losses, 0).sum()
-    told_facts = memory.response(own, question, sentences[picks], (picks == slots).astype(sentences.dtype))
-    found = jax.lax.stop_gradient(dataclasses.replace(memory, hops=len(picks)).read(own, state, question)[1].weights)
-    own_facts = memory.response(own, question, found @ sentences, found[:, -1])
-    return total + sum(
-        optax.softmax_cross_entropy_with_integer_labels(model.logits(params, value), one.answers)
-        for value in (told_facts, own_facts)
-    )
+    told_weights = jax.nn.one_hot(picks, slots + 1, dtype=sentences.dtype)
+    reader = dataclasses.replace(memory, hops=len(picks))
+    weights = jnp.stack([told_weights, reader.read(jax.lax.stop_gradient(own), state, question)[1].weights])
+    values = jax.vmap(memory.response, in_axes=(None, None, 0, 0))(own, question, weights @ sentences, weights[..., -1])
+    logits = jax.vmap(model.logits, in_axes=(None, 0))(params, values)
+    return total + optax.softmax_cross_entropy_with_integer_labels(logits, jnp.stack([one.answers] * 2)).sum()
