@@ -15,6 +15,7 @@ from experiments import evaluate, stories
 from experiments.config import Optimizer
 from experiments.stories import StoryConfig, evaluation, losses
 from experiments.stories.data import on_device, tables, told
+from tests.oracles import memnn
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -160,6 +161,41 @@ def test_the_last_pass_is_taught_all_facts_that_are_left():
     targets = losses.attention_targets(jnp.array([4, 1, 0, -1]), 2, 5)
     np.testing.assert_allclose(targets, [[0, 0, 0, 0, 1], [0.5, 0.5, 0, 0, 0]])
     np.testing.assert_allclose(losses.attention_targets(jnp.array([2, -1]), 3, 4), [[0, 0, 1, 0], [0] * 4, [0] * 4])
+
+
+def test_ranking_loss_compares_the_true_fact_with_all_that_are_left():
+    """Pair by pair with the oracle's scores, in two stories of facts: one that ends with "no more", one that is cut off."""
+    told_stories = {1: [Story(("a b", "c d", "b d"), (Question("a d", "b", (2, 0), 3), Question("c", "d", (1,), 3)))]}
+    vocabulary = Vocabulary.of(told_stories[1])
+    config = dataclasses.replace(SMALL, memory=MemNN(2, slots=3, width=5, hops=2), noise=0.0, margin=0.3)
+    model, data = config.model(vocabulary), examples(told_stories, vocabulary, slots=3)
+    params, table, batch = model.init_params(jax.random.key(0)), tables(model, data), on_device(data)
+    params["answer"] = jax.tree.map(jnp.zeros_like, params["answer"])  # both answers then cost log V each
+    sizes, own = dataclasses.asdict(model.memory), params["memory"]
+    for i, picks in enumerate(([0, 2], [1, 3])):  # newest first; 3 is "no more"
+        one = jax.tree.map(lambda leaf, i=i: leaf[i], batch)
+        story, _, question = map(np.asarray, told(one, table, one.stories))
+        state = {"slots": story[::-1], "length": 3}
+        total = 2 * np.log(len(vocabulary))
+        for k, pick in enumerate(picks):
+            x = memnn.known(sizes, own, question, [state["slots"][p] for p in picks[:k]])
+            score = lambda y, other, x=x, k=k: memnn.compare(sizes, own, state, x, picks[k - 1] if k else -1, y, other)  # noqa: E731
+            for rival in {0, 1, 2, 3} - {pick} - set(picks[:k]):
+                total += max(0, 0.3 - score(pick, rival)) + max(0, 0.3 + score(rival, pick))
+        np.testing.assert_allclose(losses.ranking_loss(config, model, params, table, one), total, rtol=1e-5)
+
+
+def test_answers_of_several_words_are_spelled():
+    told_stories = [Story(("a",), (Question("a", "n,s", (0,), 1), Question("a", "s", (0,), 1)))]
+    vocabulary = Vocabulary.of(told_stories)
+    spelling = vocabulary.spelling()
+    assert [spelling[vocabulary.number(answer)] for answer in ("n,s", "s", "a")] == [(1, 2), (2, 0), (0, 0)]
+    model = StoryConfig(MemNN(2, slots=2, width=4), moments=2).model(vocabulary)
+    params = model.init_params(jax.random.key(0))
+    params["answer"]["kernel"] = jnp.zeros_like(params["answer"]["kernel"])
+    logits = model.logits(params, jnp.zeros(4))
+    np.testing.assert_allclose(logits, 2 * np.log(1 / 3), rtol=1e-6)  # of three parts in each of two places
+    assert Vocabulary.of([Story(("a",), (Question("a", "b", (0,), 1),))]).spelling() == ()
 
 
 def test_ranking_loss_is_zero_only_where_all_lead_by_the_margin():
