@@ -179,9 +179,10 @@ def test_ranking_loss_compares_the_true_fact_with_all_that_are_left():
         total = 2 * np.log(len(vocabulary))
         for k, pick in enumerate(picks):
             x = memnn.known(sizes, own, question, [state["slots"][p] for p in picks[:k]])
-            score = lambda y, other, x=x, k=k: memnn.compare(sizes, own, state, x, picks[k - 1] if k else -1, y, other)  # noqa: E731
+            seen = (sizes, own, state, x, picks[k - 1] if k else -1)
             for rival in {0, 1, 2, 3} - {pick} - set(picks[:k]):
-                total += max(0, 0.3 - score(pick, rival)) + max(0, 0.3 + score(rival, pick))
+                leads = memnn.compare(*seen, pick, rival), -memnn.compare(*seen, rival, pick)
+                total += sum(max(0, 0.3 - lead) for lead in leads)
         np.testing.assert_allclose(losses.ranking_loss(config, model, params, table, one), total, rtol=1e-5)
 
 

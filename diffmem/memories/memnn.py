@@ -102,7 +102,7 @@ class MemNN(AppendMemory):
         return jnp.tanh(found + params["biases"][: len(found)])
 
     def response(self, params: Params, query: Array, picked: Array, ended: Array) -> Array:
-        """r [W] from the query and the picks [k, D], each as far as it is a sentence: ended [k] is 1 for "no more"."""
+        """The response r [W] to the query and the picks [k, D], ended [k] being 1 for "no more"."""
         u = layers.embed_bags(params["response"][0], query, self.encoding)
 
         def update(r, pick):

@@ -18,7 +18,7 @@ def known(config, params, query, sentences):
 
 
 def respond(config, params, query, sentences, ended):
-    """r after these sentences, each of which is "no more" to the degree in `ended`."""
+    """The response r after these sentences, each of which is "no more" to the degree in `ended`."""
     kernel, bias = (np.asarray(params["update"][name], np.float64) for name in ("kernel", "bias"))
     u = append.embed(config, params["response"][0], query)
     r = u.copy()
