@@ -307,4 +307,6 @@ def law_parallel_is_scan(memory):
 
 # Laws about what one step owes to another, which say nothing about a memory whose `detached` gives a reason.
 CROSSING = (law_first_input_reaches_last_read, law_gradients_are_numerical)
+# Laws that hardly depend on the memory and cost a program each.
+GENERIC = (law_jit_is_eager, law_remat_changes_nothing)
 LAWS, ONCE = tuple(contract_types.LAWS), tuple(contract_types.ONCE)

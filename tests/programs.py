@@ -12,12 +12,22 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import diffmem
 
 TIME, ROWS, HISTORIES = 7, 128, 4
 REGISTERED = {name: diffmem.make(name, **diffmem.entry(name).small) for name in diffmem.names()}
+# One of each kind: recurrent, slots, own derivatives, in place, in parallel, in chunks, append-only. What hardly depends on the
+# memory is tested on these always and on the others with the slow tests.
+KINDS = ("gru", "ntm", "dnc", "sam", "ffm", "delta_rule", "dmn")
 EVERY_MASK = np.array(list(itertools.product([False, True], repeat=TIME)))
+
+
+def kinds():
+    """The registered memories as parameters of a test; those that are like one of KINDS are slow."""
+    mark = lambda name: [pytest.mark.slow] if name not in KINDS else []  # noqa: E731
+    return [pytest.param(name, marks=mark(name)) for name in REGISTERED]
 
 
 class Args(NamedTuple):

@@ -30,7 +30,7 @@ from diffmem import (
     Stack,
 )
 from tests import contract
-from tests.programs import HISTORIES, REGISTERED, TIME, arguments, jit_unroll, methods, programs
+from tests.programs import HISTORIES, KINDS, REGISTERED, TIME, arguments, jit_unroll, methods, programs
 from tests.test_oracles import ORACLES
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "strict_types")
@@ -81,6 +81,7 @@ def pairs():
             if law not in ABOUT or ABOUT[law] & set(methods(memory)):
                 detached = getattr(memory, "detached", "") if law in contract.CROSSING else ""
                 marks = [pytest.mark.skip(reason=detached)] if detached else []
+                marks += [pytest.mark.slow] if law in contract.GENERIC and name not in KINDS else []
                 yield pytest.param(law, memory, id=f"{name}-{law.__name__.removeprefix('law_')}", marks=marks)
 
 
