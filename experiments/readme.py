@@ -8,6 +8,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from string import Formatter
 
 import jax
 import numpy as np
@@ -335,7 +336,8 @@ def comparisons() -> str:
     lines = [json.loads(line) for line in (RESULTS / "bench.jsonl").read_text().splitlines()]
     rows = []
     for entries, text in COMPARISONS:
-        found = [line for line in lines if entries.items() <= line.items()]
+        fields = {name for _, name, _, _ in Formatter().parse(text) if name}  # a peer that was not installed has none
+        found = [line for line in lines if entries.items() <= line.items() and fields <= line.keys()]
         rows += [f"- {text.format(**found[-1])}"] if found else []
     return "\n".join(rows)
 
