@@ -53,21 +53,24 @@ bench: .venv/.installed ## measure speed and memory, next to a plain scan and, w
 	$(RUN) experiments.bench
 
 # Installs the wheel as a stranger would: newest versions, an empty environment, a folder from which the checkout is not seen.
-wheel-test: .venv/.installed ## build wheel and sdist, and run the README's Python on the installed wheel
+wheel-test: .venv/.installed ## build wheel and sdist; on the installed wheel, run the README's Python and some tests
 	rm -rf dist
 	.venv/bin/uv build --no-build-isolation --python .venv/bin/python --out-dir dist
 	.venv/bin/python -c 'import glob, zipfile; \
 		names = zipfile.ZipFile(*glob.glob("dist/*.whl")).namelist(); \
 		extra = [n for n in names if not n.startswith(("diffmem/", "diffmem-"))]; \
 		assert not extra and "diffmem/py.typed" in names, extra or "no py.typed"'
-	@set -e; wheel=$$PWD/$$(echo dist/*.whl); uv=$$PWD/.venv/bin/uv; place=$$(mktemp -d); trap 'rm -rf "$$place"' EXIT; \
+	@set -e; checkout=$$PWD; wheel=$$PWD/$$(echo dist/*.whl); uv=$$PWD/.venv/bin/uv; place=$$(mktemp -d); trap 'rm -rf "$$place"' EXIT; \
 	awk '/^```/ { on = /^```python/; next } on' README.md > "$$place/readme.py"; \
 	test -s "$$place/readme.py" || { echo "README.md has no python example"; exit 1; }; \
 	"$$uv" venv --quiet --python .venv/bin/python "$$place/env"; \
 	"$$uv" pip install --quiet --python "$$place/env/bin/python" "$$wheel"; \
 	cd "$$place"; \
 	env/bin/python -I -c 'import diffmem, sys; print(diffmem.__file__); assert diffmem.__file__.startswith(sys.prefix)'; \
-	env/bin/python -I readme.py
+	env/bin/python -I readme.py; \
+	"$$uv" pip install --quiet --python "$$place/env/bin/python" "$$wheel[test]"; \
+	cp -r "$$checkout/tests" "$$checkout/pyproject.toml" .; \
+	env/bin/python -m $(PYTEST) -q tests/test_addressing.py tests/test_errors.py tests/test_fused.py
 
 lock: .venv/bin/uv ## resolve the versions of requirements/locked.txt anew
 	UV_CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
