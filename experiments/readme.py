@@ -278,9 +278,9 @@ def _normalised(cells: list[dict]) -> float:
 
 
 def speed() -> str:
-    """The newest benchmark of every memory, and the NTM's comparison and growth."""
+    """The newest benchmark of every memory, and the NTM's growth."""
     lines = [json.loads(line) for line in (RESULTS / "bench.jsonl").read_text().splitlines()]
-    newest = {line["memory"]: line for line in lines if "memory" in line}
+    newest = {line["memory"]: line for line in lines if "forward_ms" in line}
     rows = ["| memory | compile | forward | forward + backward | peak memory | tokens / s |", "|---|--:|--:|--:|--:|--:|"]
     for name, line in newest.items():
         if name.endswith("_plain"):  # it is compared below
