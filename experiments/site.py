@@ -122,7 +122,7 @@ def memory_page(name: str) -> str:
 def speed(name: str) -> str:
     """The newest row of the benchmark."""
     lines = [json.loads(line) for line in (RESULTS / "bench.jsonl").read_text().splitlines()]
-    rows = [line for line in lines if line.get("memory") == name]
+    rows = [line for line in lines if line.get("memory") == name and "forward_ms" in line]
     if not rows:
         return f"`python -m experiments.bench {name}` measures it; no row is committed."
     row = rows[-1]
