@@ -1,6 +1,5 @@
 """The pictures of a run."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from diffmem.tasks import BitTask
 from diffmem.tasks.graphs import GraphTask
 from experiments.config import Config
 from experiments.evaluate import length_range, metric_names
+from experiments.runs import read_lines
 
 
 def draw(config: Config, params: Any, result: dict[str, Any], run: Path, folder: Path) -> list[Path]:
@@ -46,7 +46,7 @@ def loss_name(config: Config) -> str:
 
 def learning(metrics: Path, label: str, ylabel: str):
     """The cost during training."""
-    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    lines = read_lines(metrics)
     steps, losses = [line["sequences"] for line in lines], {label: [line["loss"] for line in lines]}
     return viz.learning_curve(steps, losses, ylabel=ylabel)
 

@@ -28,6 +28,7 @@ from experiments import runs
 from experiments.checkpoint import Checkpoints
 from experiments.rl import Config, collect, initial_agents, learn, make_optimizer
 from experiments.rl.learning import Agents
+from experiments.runs import read_lines
 from experiments.runtime import Diverged, environment, use_compilation_cache, use_cpu_cores
 
 RATIO_TOLERANCE = 1e-5
@@ -170,10 +171,6 @@ def _number(value: float) -> float | int | None:
     if isinstance(value, int):
         return value
     return float(f"{value:.6g}") if np.isfinite(value) else None
-
-
-def read_lines(metrics: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in metrics.read_text().splitlines()]
 
 
 def summary(config: Config, folder: Path) -> dict[str, Any]:

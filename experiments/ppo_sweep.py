@@ -48,7 +48,7 @@ def cells(options: Options) -> list[Config]:
 
 def read(results: Path) -> list[dict[str, Any]]:
     """The finished cells."""
-    return [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
+    return runs.read_lines(results) if results.exists() else []
 
 
 def row(cell: dict[str, Any]) -> str:

@@ -40,7 +40,7 @@ class Options:
 
 def curve(metrics: Path) -> dict[str, list]:
     """The learning curve, thinned out: sequences, and the loss of every seed."""
-    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    lines = runs.read_lines(metrics)
     every = max(len(lines) // POINTS, 1)
     chosen = lines[every - 1 :: every]
     return {"sequences": [line["sequences"] for line in chosen], "loss": [line["loss"] for line in chosen]}

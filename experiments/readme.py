@@ -15,7 +15,7 @@ import numpy as np
 
 import diffmem
 from diffmem.tasks.babi import TASKS
-from experiments.runs import RESULTS
+from experiments.runs import RESULTS, read_lines
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "results.md")
@@ -232,7 +232,7 @@ def babi_by_task() -> str:
 
 def rl() -> str:
     """Agents, environment by memory, one table per budget: the best mean return of a rollout, mean and spread over seeds."""
-    cells = [json.loads(line) for line in (RESULTS / "rl" / "sweep.jsonl").read_text().splitlines()]
+    cells = read_lines(RESULTS / "rl" / "sweep.jsonl")
     tables = []
     for budget in sorted({(cell["env_steps"], cell["config"]["seeds"]) for cell in cells}, reverse=True):
         found = {
@@ -277,12 +277,16 @@ def _normalised(cells: list[dict]) -> float:
     return float(np.mean(scores))
 
 
+def newest_benchmarks() -> dict[str, dict]:
+    """The newest row of `experiments.bench` for each memory."""
+    return {line["memory"]: line for line in read_lines(RESULTS / "bench.jsonl") if "forward_ms" in line}
+
+
 def speed() -> str:
     """The newest benchmark of every memory, and the NTM's growth."""
-    lines = [json.loads(line) for line in (RESULTS / "bench.jsonl").read_text().splitlines()]
-    newest = {line["memory"]: line for line in lines if "forward_ms" in line}
+    lines = read_lines(RESULTS / "bench.jsonl")
     rows = ["| memory | compile | forward | forward + backward | peak memory | tokens / s |", "|---|--:|--:|--:|--:|--:|"]
-    for name, line in newest.items():
+    for name, line in newest_benchmarks().items():
         if name.endswith("_plain"):  # it is compared below
             continue
         times = " | ".join(f"{line[key]:.1f} ms" for key in ("forward_ms", "forward_backward_ms"))
@@ -333,7 +337,7 @@ COMPARISONS = (
 
 def comparisons() -> str:
     """Every comparison with a peer in the same run, one line each."""
-    lines = [json.loads(line) for line in (RESULTS / "bench.jsonl").read_text().splitlines()]
+    lines = read_lines(RESULTS / "bench.jsonl")
     rows = []
     for entries, text in COMPARISONS:
         fields = {name for _, name, _, _ in Formatter().parse(text) if name}  # a peer that was not installed has none

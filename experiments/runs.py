@@ -35,6 +35,11 @@ def claim(folder: Path, name: str, config: Any) -> None:
         temporary.replace(path)
 
 
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """A file of JSON lines, such as a run's metrics."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
 def _differences(stored: Any, wanted: Any, prefix: str = "") -> list[str]:
     if not isinstance(stored, dict) or not isinstance(wanted, dict):
         return [] if stored == wanted else [f"{prefix} ({stored!r} there, {wanted!r} here)"]

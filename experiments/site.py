@@ -21,6 +21,7 @@ import diffmem.models
 import diffmem.tasks
 from colab import build
 from experiments import config as configs
+from experiments.readme import newest_benchmarks
 from experiments.runs import RESULTS
 
 ROOT = Path(__file__).parents[1]
@@ -121,11 +122,9 @@ def memory_page(name: str) -> str:
 
 def speed(name: str) -> str:
     """The newest row of the benchmark."""
-    lines = [json.loads(line) for line in (RESULTS / "bench.jsonl").read_text().splitlines()]
-    rows = [line for line in lines if line.get("memory") == name and "forward_ms" in line]
-    if not rows:
+    row = newest_benchmarks().get(name)
+    if row is None:
         return f"`python -m experiments.bench {name}` measures it; no row is committed."
-    row = rows[-1]
     return (
         f"Batch {row['batch']}, {row['time']} steps, {row['cores']} CPU cores: compile {row['compile_seconds']} s, forward "
         f"{row['forward_ms']} ms, forward + backward {row['forward_backward_ms']} ms, peak {row['peak_megabytes']} MB "
