@@ -6,6 +6,8 @@ RUN := .venv/bin/python -m
 PYTEST_ARGS ?=
 # Two processes, each of which compiles the programs of a memory once.
 PYTEST := pytest -n 2 --dist loadgroup
+# Compiling takes most of the tests' time. XLA's older emitters take half of it; newer versions than the locked one may lack them.
+QUICK := XLA_FLAGS="$$XLA_FLAGS --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 # The first Python that is new enough; `make test PYTHON=python3.12` chooses another.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -29,10 +31,10 @@ demo: .venv/.installed ## train an NTM to copy and evaluate it; results in runs/
 	$(RUN) experiments.train ntm_copy --out runs/ntm_copy
 
 test: check ## lint, format, types, and the fast tests; PYTEST_ARGS="-k ntm" narrows them
-	$(RUN) $(PYTEST) $(PYTEST_ARGS)
+	$(QUICK) $(RUN) $(PYTEST) $(PYTEST_ARGS)
 
 test-all: check ## the same with the slow tests, which train something
-	$(RUN) $(PYTEST) --slow $(PYTEST_ARGS)
+	$(QUICK) $(RUN) $(PYTEST) --slow $(PYTEST_ARGS)
 
 test-newest: .venv-newest/.installed ## the fast tests with Python 3.13 and the newest JAX (PYTHON_NEWEST=...)
 	.venv-newest/bin/python -m $(PYTEST) $(PYTEST_ARGS)

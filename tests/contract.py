@@ -1,6 +1,6 @@
 """The laws that every memory keeps, as plain functions: `law(memory)` raises AssertionError where one is broken.
 
-They run in float64 on the programs of `tests.programs`: a batch of 128 `unroll`s is held, row by row, to Python loops over
+They run in float64 on the programs of `tests.programs`: a batch of 128 `unroll`s is held to Python loops over
 single steps, values and gradients. LAWS is checked on every memory and on variants of it; ONCE, which costs more to
 compile and does not depend on options, on every registered memory.
 """
@@ -18,7 +18,6 @@ from tests import contract_types
 from tests.contract_types import fresh, law
 from tests.programs import (
     EVERY_MASK,
-    REGISTERED,
     ROWS,
     TIME,
     arguments,
@@ -55,14 +54,11 @@ def identical(a, b):
     chex.assert_trees_all_equal(numpy(a), numpy(b))
 
 
-def same_as_loop(p, args, runs, rows=range(4), valued=()):
-    """Rows of a batch, by each of the runs, are Python loops over the steps: values, states and, but in `valued`, gradients."""
-    outs = [numpy(run(*args)) for run in runs]
-    for i in rows:
-        fields = 2 if i in valued else 6  # of Out
-        want = loop(p, row(args, i), gradients=i not in valued)[:fields]
-        for out in outs:
-            same(row(out, i)[:fields], want, rtol=1e-7)
+def same_as_loop(p, args, runs):
+    """A batch, by each of the runs, is Python loops over the steps: values, states and gradients."""
+    want = loop(p, args)
+    for run in runs:
+        same(run(*args), want, rtol=1e-7)
 
 
 @law(once=True)
@@ -87,8 +83,8 @@ def law_pure(memory):
     assert [id(leaf) for leaf in jax.tree.leaves(params)] == leaves
     identical(params, p.params)
     assert re.sub("0x[0-9a-f]+", "", texts[0]) == re.sub("0x[0-9a-f]+", "", texts[1])
-    args = row(arguments(p), 0)
-    once, again = (p.step(args.params, args.state, args.xs[0], None, p.silent) for _ in range(2))
+    args = arguments(p)
+    once, again = (p.step(args.params, args.state, args.xs[:, 0], None, repeat(p.silent, ROWS)) for _ in range(2))
     identical(once, again)
 
 
@@ -96,8 +92,10 @@ def law_pure(memory):
 def law_jit_is_eager(memory):
     """Outside jit the same numbers come out."""
     p = programs(memory)
-    args = jax.tree.map(jnp.asarray, row(arguments(p), 0))
-    same(memory.step(args.params, args.state, args.xs[0]), p.step(args.params, args.state, args.xs[0], None, p.silent)[:2])
+    args = jax.tree.map(jnp.asarray, arguments(p))
+    want = p.step(args.params, args.state, args.xs[:, 0], None, repeat(p.silent, ROWS))
+    args = jax.tree.map(lambda a: a[0], args)
+    same(memory.step(args.params, args.state, args.xs[0]), row(want[:2], 0))
 
 
 @law
@@ -110,16 +108,9 @@ def law_unroll_is_loop(memory):
 
 @law
 def law_every_start_mask(memory):
-    """All 2^7 patterns of resets at once (of variants, every fifth): values and states of all, gradients of some."""
+    """All 2^7 patterns of resets at once: values, states and gradients."""
     p = programs(memory)
-    args = arguments(p, starts=EVERY_MASK, seed=1)
-    same_as_loop(
-        p,
-        args,
-        p.unroll.values(),
-        range(0, ROWS, 1 if memory in REGISTERED.values() else 5),
-        [i for i in range(ROWS) if i % 17],
-    )
+    same_as_loop(p, arguments(p, starts=EVERY_MASK, seed=1), p.unroll.values())
 
 
 @law
@@ -172,12 +163,12 @@ def law_nothing_is_dead(memory):
 
 @law
 def law_first_input_reaches_last_read(memory):
-    """The last read depends on the first input."""
+    """The last read depends on the first input; where reads are sparse, not always."""
     p = programs(memory)
     args = arguments(p, loud=False)
     args.cotangents[1].value[:, -1] = np.random.default_rng(4).normal(size=args.cotangents[1].value[:, -1].shape)
     for run in p.unroll.values():
-        assert np.abs(np.asarray(run(*args).xs)[:, 0]).max(-1).min() > 1e-10
+        assert np.quantile(np.abs(np.asarray(run(*args).xs)[:, 0]).max(-1), 0.1) > 1e-10
 
 
 @law
@@ -224,8 +215,9 @@ def law_weights_are_distributions(memory):
 def splits(memory, cuts, options):
     """A run from the initial state, cut in two or not, is the loop."""
     p = programs(memory)
-    args = row(arguments(p, seed=8), 0)._replace(state=p.initial)
-    want = loop(p, args, gradients=False)[:2]
+    args = arguments(p, seed=8, rows=1)
+    args = args._replace(state=repeat(p.initial, 1))
+    want, args = row(loop(p, args)[:2], 0), row(args, 0)
 
     @functools.partial(jax.jit, static_argnums=(2, 3))
     def run(params, xs, cut, method):

@@ -130,16 +130,18 @@ def programs(memory):
         state, readout = memory.init_state(params), None
         return state, jax.grad(lambda params: dot((cotangents, readout), (memory.init_state(params), readout)))(params)
 
-    p.begin = jax.jit(begin)
-    p.step = jax.jit(with_gradients(lambda params, state, x, starts: memory.step(params, state, x)))
+    p.begin = jax.jit(jax.vmap(begin))
+    p.step = jax.jit(jax.vmap(with_gradients(lambda params, state, x, starts: memory.step(params, state, x))))
     p.unroll = {method: jit_unroll(memory, method=method) for method in methods(memory)}
-    p.initial = numpy(p.begin(p.params, zeros(jax.eval_shape(memory.init_state, p.params)))[0])
+    everywhere = repeat(p.params, ROWS)
+    states = numpy(p.begin(everywhere, repeat(zeros(jax.eval_shape(memory.init_state, p.params)), ROWS))[0])
+    p.initial = row(states, 0)
     p.silent = zeros(jax.eval_shape(memory.step, p.params, p.initial, np.zeros(memory.input_size)))
     # Different histories, each three steps away from the initial state.
-    p.histories = [p.initial] * HISTORIES
-    for i in [*range(HISTORIES)] * 3:
-        x = rng.normal(size=memory.input_size)
-        p.histories[i] = numpy(p.step(p.params, p.histories[i], x, None, p.silent).state)
+    for _ in range(3):
+        x = rng.normal(size=(ROWS, memory.input_size))
+        states = numpy(p.step(everywhere, states, x, None, repeat(p.silent, ROWS)).state)
+    p.histories = [row(states, i) for i in range(HISTORIES)]
     return p
 
 
@@ -157,24 +159,34 @@ def arguments(p, *, starts=None, loud=True, rows=ROWS, time=TIME, seed=0) -> Arg
     )
 
 
-def loop(p, args: Args, gradients: bool = True) -> Out:
-    """What a run must give, for one row: a Python loop over the steps, and back through it, start by start."""
+def loop(p, args: Args) -> Out:
+    """What a batch of runs must give: a Python loop over the steps, and back through it, start by start."""
+    rows, time = args.starts.shape
+    # The compiled step takes ROWS rows: those that lack are copies.
+    args = jax.tree.map(lambda a: np.resize(a, (ROWS, *a.shape[1:])), args)
     args = args._replace(params=jax.device_put(args.params))
-    initial, silent = p.begin(args.params, zeros(p.initial))[0], jax.device_put(p.silent)
+    initial, silent = numpy(p.begin(args.params, repeat(zeros(p.initial), ROWS))[0]), repeat(p.silent, ROWS)
+    select = lambda t, a, b: jax.tree.map(lambda a, b: np.where(_like(args.starts[:, t], a), a, b), a, b)  # noqa: E731
+    at = lambda tree, t: jax.tree.map(lambda a: a[:, t], tree)  # noqa: E731
     state, before, readouts = args.state, [], []
-    for x, start in zip(args.xs, args.starts, strict=True):
-        before.append(initial if start else state)
-        state, readout, *_ = p.step(args.params, before[-1], x, None, silent)
+    for t in range(time):
+        before.append(select(t, initial, state))
+        state, readout = numpy(p.step(args.params, before[-1], args.xs[:, t], None, silent)[:2])
         readouts.append(readout)
-    readouts = jax.tree.map(lambda *a: np.stack(a), *readouts)
-    if not gradients:
-        return Out(state, readouts, None, None, None, None)
+    readouts = jax.tree.map(lambda *a: np.stack(a, 1), *readouts)
 
     d_params, d_initial, d_xs, d_state = zeros(args.params), zeros(initial), [], args.cotangents[0]
-    for t in reversed(range(len(args.xs))):
-        one = p.step(args.params, before[t], args.xs[t], None, (d_state, row(args.cotangents[1], t)))
-        d_params, d_state, d_xs = add(d_params, one.params), one.before, [np.asarray(one.xs), *d_xs]
-        if args.starts[t]:
-            d_initial, d_state = add(d_initial, d_state), zeros(d_state)
+    for t in reversed(range(time)):
+        one = numpy(p.step(args.params, before[t], args.xs[:, t], None, (d_state, at(args.cotangents[1], t))))
+        d_params, d_state, d_xs = add(d_params, one.params), one.before, [one.xs, *d_xs]
+        nothing = zeros(d_state)
+        d_initial, d_state = add(d_initial, select(t, d_state, nothing)), select(t, nothing, d_state)
     d_params = add(d_params, p.begin(args.params, d_initial)[1])
-    return Out(state, readouts, dot(args.cotangents, (state, readouts)), d_params, d_state, np.stack(d_xs))
+    losses = jax.vmap(dot)(args.cotangents, (state, readouts))
+    out = Out(state, readouts, losses, d_params, d_state, np.stack(d_xs, 1))
+    return jax.tree.map(lambda a: a[:rows], out)
+
+
+def _like(flags, a):
+    """Flags [rows] that broadcast against a [rows, ...]."""
+    return flags.reshape(flags.shape + (1,) * (np.ndim(a) - 1))

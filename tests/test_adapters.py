@@ -12,7 +12,7 @@ from flax import nnx
 import diffmem
 from diffmem.adapters import linen
 from diffmem.adapters import nnx as adapter_nnx
-from tests.programs import REGISTERED
+from tests.programs import REGISTERED, kinds
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 BATCH, TIME = 4, 5
@@ -44,7 +44,7 @@ def flat(readout):
     return readout.value.reshape(BATCH, TIME, -1)
 
 
-@pytest.mark.parametrize("name", MEMORIES)
+@pytest.mark.parametrize("name", [*kinds(), *LEARNED])
 def test_modules_and_cells_are_the_core(name):
     memory = MEMORIES[name]
     params, xs = material(memory)

@@ -26,6 +26,9 @@ class StoryConfig(Generic[MemoryT]):
     """One model for all tasks; otherwise one for each."""
     again: tuple[int, ...] = ()
     """Tasks whose questions come once more in every epoch, as often as they stand here."""
+    first: tuple[int, ...] = ()
+    """Tasks that have the first `first_epochs` to themselves, in as many steps as other epochs have."""
+    first_epochs: int = 0
     setting: Literal["1k", "10k"] = "10k"
     """Training questions per task."""
     moments: int = 0
@@ -64,6 +67,11 @@ class StoryConfig(Generic[MemoryT]):
             raise ValueError(f"StoryConfig.tasks is {self.tasks!r}; legal: task numbers from 1 to 20")
         if not set(self.again) <= set(self.tasks):
             raise ValueError(f"StoryConfig.again is {self.again!r}; legal: numbers of its tasks, {self.tasks}")
+        if bool(self.first) != bool(self.first_epochs) or not set(self.first) <= set(self.tasks) or self.first_epochs < 0:
+            raise ValueError(
+                f"StoryConfig.first is {self.first!r} for first_epochs {self.first_epochs!r}; legal: numbers of its tasks, "
+                f"{self.tasks}, with first_epochs > 0, or neither"
+            )
         for name in ("noise", "dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"StoryConfig.{name} is {getattr(self, name)!r}; legal: 0 <= {name} < 1")

@@ -75,6 +75,11 @@ def passed(config: StoryConfig, part: Examples) -> np.ndarray:
     return np.concatenate([np.arange(len(part.tasks)), *(np.flatnonzero(part.tasks == task) for task in config.again)])
 
 
+def passed_first(config: StoryConfig, part: Examples) -> np.ndarray:
+    """The questions of a bucket that an epoch passes while some tasks have it to themselves, over and over."""
+    return np.flatnonzero(np.isin(part.tasks, config.first))
+
+
 def steps_per_epoch(config: StoryConfig, data: Data) -> int:
     """Batches of all buckets; the last one of each is filled up with questions drawn again."""
     return sum(-(-len(passed(config, part)) // config.batch) for part in data.train)
@@ -83,13 +88,14 @@ def steps_per_epoch(config: StoryConfig, data: Data) -> int:
 def plan(config: StoryConfig, data: Data, epoch: int) -> tuple[np.ndarray, np.ndarray]:
     """The epoch's batches in random order: bucket of each step [S], questions of each step [S, B]."""
     rng = np.random.default_rng((config.seed, epoch))
-    found = []
-    for i, part in enumerate(data.train):
-        order = rng.permutation(passed(config, part))
-        missing = -len(order) % config.batch
-        order = np.concatenate([order, rng.integers(0, len(part.questions), missing)])
-        found += [(i, batch) for batch in order.reshape(-1, config.batch)]
-    chosen = [found[i] for i in rng.permutation(len(found))]
+    choose = passed_first if epoch < config.first_epochs else passed
+    steps, found = steps_per_epoch(config, data), []
+    while len(found) < steps:
+        for i, part in enumerate(data.train):
+            order = rng.permutation(choose(config, part))
+            order = np.concatenate([order, rng.choice(order, -len(order) % config.batch)])
+            found += [(i, batch) for batch in order.reshape(-1, config.batch)]
+    chosen = [found[i] for i in rng.permutation(len(found))[:steps]]
     return np.array([i for i, _ in chosen], np.int32), np.stack([batch for _, batch in chosen]).astype(np.int32)
 
 
