@@ -15,6 +15,7 @@ from experiments import evaluate, stories
 from experiments.config import Optimizer
 from experiments.stories import StoryConfig, evaluation, losses
 from experiments.stories.data import on_device, tables, told
+from experiments.stories.training import steps_per_epoch
 from tests.oracles import memnn
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -244,11 +245,21 @@ def test_an_epoch_passes_every_question_and_those_of_some_tasks_again(copy):
         assert (times - least).sum() < config.batch  # what the last batch is filled up with
 
 
+def test_some_tasks_have_the_first_epochs_to_themselves(copy):
+    config = dataclasses.replace(SMALL, tasks=(1, 15), first=(15,), first_epochs=2, batch=7)
+    data = stories.load(config, config.tasks)
+    passes = [stories.plan(config, data, epoch) for epoch in range(3)]
+    assert [chosen.shape for _, chosen in passes] == [(steps_per_epoch(config, data), 7)] * 3
+    asked = [{int(task) for i, batch in zip(*one, strict=True) for task in data.train[i].tasks[batch]} for one in passes]
+    assert asked == [{15}, {15}, {1, 15}]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"tasks": (0,)}, r"StoryConfig.tasks is \(0,\); legal: task numbers from 1 to 20"),
         ({"again": (2,)}, r"StoryConfig.again is \(2,\); legal: numbers of its tasks, \(1,\)"),
+        ({"first": (1,)}, r"StoryConfig.first is \(1,\) for first_epochs 0; legal: .* first_epochs > 0, or neither"),
         ({"epochs": 0}, "StoryConfig.epochs is 0; it must be an integer >= 1"),
         ({"noise": 1.0}, "StoryConfig.noise is 1.0; legal: 0 <= noise < 1"),
     ],
