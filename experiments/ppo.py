@@ -30,6 +30,7 @@ from experiments.rl import Config, collect, initial_agents, learn, make_optimize
 from experiments.rl.learning import Agents
 from experiments.runs import read_lines
 from experiments.runtime import Diverged, environment, use_compilation_cache, use_cpu_cores
+from experiments.seeds import side_by_side
 
 RATIO_TOLERANCE = 1e-5
 
@@ -47,15 +48,13 @@ class RunState(NamedTuple):
 def initial_state(config: Config) -> RunState:
     """Fresh agents in new episodes, one set per seed."""
     model, rule = config.model(), make_optimizer(config)
-    keys = jnp.stack([jax.random.key(config.seed + i) for i in range(config.seeds)])
 
-    def one(key):
+    def begin(key):
         init_key, reset_key, key = jax.random.split(key, 3)
         params = model.init_params(init_key)
         return params, rule.init(params), initial_agents(config, params, reset_key), key
 
-    # One seed after another: batched QR, of orthogonal weights, can block for ever where XLA has two threads.
-    return RunState(*jax.jit(partial(lax.map, one))(keys), jnp.int32(0))
+    return RunState(*side_by_side(begin, config.seed, config.seeds), jnp.int32(0))
 
 
 def make_iteration(config: Config):

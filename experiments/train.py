@@ -33,6 +33,7 @@ from experiments.checkpoint import Checkpoints
 from experiments.config import Config
 from experiments.log import writer
 from experiments.runtime import Diverged, use_compilation_cache, use_cpu_cores, use_cpu_devices
+from experiments.seeds import learners
 
 
 class TrainState(NamedTuple):
@@ -46,12 +47,7 @@ class TrainState(NamedTuple):
 
 def initial_state(config: Config) -> TrainState:
     """Fresh parameters and optimiser states, one of each per seed."""
-    model, optimizer = config.model(), config.optimizer.build(config.steps)
-    keys = jnp.stack([jax.random.key(config.seed + i) for i in range(config.seeds)])
-    init_keys, keys = jax.vmap(jax.random.split, out_axes=1)(keys)
-    # One seed after another: batched QR, of orthogonal weights, can block for ever where XLA has two threads.
-    params = jax.lax.map(model.init_params, init_keys)
-    return TrainState(params, jax.vmap(optimizer.init)(params), keys, jnp.int32(0))
+    return TrainState(*learners(config.model(), config.optimizer.build(config.steps), config.seed, config.seeds), jnp.int32(0))
 
 
 def make_update(config: Config, mesh: Mesh | None = None):

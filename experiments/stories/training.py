@@ -15,6 +15,7 @@ from diffmem.tasks.babi import Examples, Vocabulary
 from experiments import runs
 from experiments.checkpoint import Checkpoints
 from experiments.runtime import Diverged
+from experiments.seeds import learners
 from experiments.stories.config import StoryConfig
 from experiments.stories.data import Data, load, on_device, tables
 from experiments.stories.evaluation import by_task, keep_vocabulary, make_errors
@@ -102,11 +103,7 @@ def plan(config: StoryConfig, data: Data, epoch: int) -> tuple[np.ndarray, np.nd
 def initial_state(config: StoryConfig, vocabulary: Vocabulary, steps: int) -> TrainState:
     """Fresh parameters and optimiser states for a run of this many steps, one of each per seed."""
     model, optimizer = config.model(vocabulary), config.optimizer.build(steps)
-    keys = jnp.stack([jax.random.key(config.seed + i) for i in range(config.seeds)])
-    init_keys, keys = jax.vmap(jax.random.split, out_axes=1)(keys)
-    # One seed after another: batched QR, of orthogonal weights, can block for ever where XLA has two threads.
-    params = jax.lax.map(model.init_params, init_keys)
-    return TrainState(params, jax.vmap(optimizer.init)(params), keys, jnp.int32(0))
+    return TrainState(*learners(model, optimizer, config.seed, config.seeds), jnp.int32(0))
 
 
 def train(name: str, config: StoryConfig, folder: Path, *, data_dir: str | None = None, progress: bool = True) -> None:
