@@ -231,50 +231,50 @@ def babi_by_task() -> str:
 
 
 def rl() -> str:
-    """Agents, environment by memory, one table per budget: the best mean return of a rollout, mean and spread over seeds."""
+    """Agents, environment by memory, one table per budget, the largest first."""
     cells = read_lines(RESULTS / "rl" / "sweep.jsonl")
-    tables = []
-    for budget in sorted({(cell["env_steps"], cell["config"]["seeds"]) for cell in cells}, reverse=True):
-        found = {
-            (cell["env"], cell["memory"]): cell for cell in cells if (cell["env_steps"], cell["config"]["seeds"]) == budget
-        }
-        names, memories = (list(dict.fromkeys(key[i] for key in found)) for i in (0, 1))
-        rows = [f"{budget[0]:,} steps in the environments, {budget[1]} seeds:", ""]
-        rows += ["| environment | " + " | ".join(f"`{memory}`" for memory in memories) + " |", "|---|" + "--:|" * len(memories)]
+    budget = lambda cell: (cell["env_steps"], cell["config"]["seeds"])  # noqa: E731
+    budgets = sorted({budget(cell) for cell in cells}, reverse=True)
+    return "\n\n".join(agents([cell for cell in cells if budget(cell) == one]) for one in budgets)
 
-        def line(title, write, rows=rows, found=found, memories=memories):
-            mine = [[cell for (_, name), cell in found.items() if name == memory] for memory in memories]
-            rows.append(f"| {title} | " + " | ".join(write(cells) for cells in mine) + " |")
 
-        for env in names:
-            line(f"`{env}`", lambda cells, env=env: "".join(_score(cell) for cell in cells if cell["env"] == env))
-        scored = [env for env in names if env.rpartition("_")[0] in RETURNS]
-        if len(scored) > 1:
-            line(
-                f"normalised, mean of {len(scored)}",
-                lambda cells, scored=scored: f"{_normalised(cells):.3f}" if len(cells) >= len(scored) else "",
-            )
-        for title, key in (("parameters", "parameters"), ("numbers in the state", "state_reals")):
-            line(f"{title}, median", lambda cells, key=key: f"{np.median([cell[key] for cell in cells]):,.0f}")
-        line(
-            "CPU seconds a seed, median",
-            lambda cells: f"{np.median([c['cpu_seconds'] / c['config']['seeds'] for c in cells]):.0f}",
+def agents(cells: list[dict]) -> str:
+    """The best mean return of a rollout, mean and spread over seeds, of the agents of one budget."""
+    environments, names = (list(dict.fromkeys(cell[key] for cell in cells)) for key in ("env", "memory"))
+    columns = {name: [cell for cell in cells if cell["memory"] == name] for name in names}
+
+    def median(number):
+        return lambda mine: f"{np.median([number(cell) for cell in mine]):,.0f}"
+
+    def score(env):
+        return lambda mine: "".join(f"{c['mmer']:.3f} ± {c['mmer_spread'] or 0:.3f}" for c in mine if c["env"] == env)
+
+    rows = {f"`{env}`": score(env) for env in environments}
+    scored = len(_normalised([{"env": env, "mmer": 0} for env in environments]))
+    if scored > 1:
+        rows[f"normalised, mean of {scored}"] = lambda mine: (
+            f"{np.mean(_normalised(mine)):.3f}" if len(_normalised(mine)) == scored else ""
         )
-        tables.append("\n".join(rows))
-    return "\n\n".join(tables)
+    rows["parameters, median"] = median(lambda cell: cell["parameters"])
+    rows["numbers in the state, median"] = median(lambda cell: cell["state_reals"])
+    rows["CPU seconds a seed, median"] = median(lambda cell: cell["cpu_seconds"] / cell["config"]["seeds"])
+    return "\n".join(
+        [
+            f"{cells[0]['env_steps']:,} steps in the environments, {cells[0]['config']['seeds']} seeds:",
+            "",
+            "| environment | " + " | ".join(f"`{memory}`" for memory in columns) + " |",
+            "|---|" + "--:|" * len(columns),
+            *(f"| {title} | " + " | ".join(map(write, columns.values())) + " |" for title, write in rows.items()),
+        ]
+    )
 
 
-def _score(cell: dict) -> str:
-    return f"{cell['mmer']:.3f} ± {cell['mmer_spread'] or 0:.3f}"
-
-
-def _normalised(cells: list[dict]) -> float:
-    """The mean over environments of how far a memory comes from random play (0) to perfect play (1)."""
-    scores = []
-    for cell in cells:
-        if limits := RETURNS.get(cell["env"].rpartition("_")[0]):
-            scores.append((cell["mmer"] - limits[0]) / (limits[1] - limits[0]))
-    return float(np.mean(scores))
+def _normalised(cells: list[dict]) -> list[float]:
+    """How far a memory comes from random play (0) to perfect play (1), for the environments where both are known."""
+    limits = {name: RETURNS[name.rpartition("_")[0]] for cell in cells if (name := cell["env"]).rpartition("_")[0] in RETURNS}
+    return [
+        (cell["mmer"] - low) / (high - low) for cell in cells if cell["env"] in limits for low, high in [limits[cell["env"]]]
+    ]
 
 
 def newest_benchmarks() -> dict[str, dict]:
