@@ -271,10 +271,8 @@ def agents(cells: list[dict]) -> str:
 
 def _normalised(cells: list[dict]) -> list[float]:
     """How far a memory comes from random play (0) to perfect play (1), for the environments where both are known."""
-    limits = {name: RETURNS[name.rpartition("_")[0]] for cell in cells if (name := cell["env"]).rpartition("_")[0] in RETURNS}
-    return [
-        (cell["mmer"] - low) / (high - low) for cell in cells if cell["env"] in limits for low, high in [limits[cell["env"]]]
-    ]
+    found = [(cell["mmer"], RETURNS.get(cell["env"].rpartition("_")[0])) for cell in cells]
+    return [(mmer - limits[0]) / (limits[1] - limits[0]) for mmer, limits in found if limits]
 
 
 def newest_benchmarks() -> dict[str, dict]:
