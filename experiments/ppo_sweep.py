@@ -30,7 +30,7 @@ class Options:
     environments: tyro.conf.Positional[tuple[str, ...]] = ()
     """Names, with or without a difficulty; none: all, at their first."""
     memories: tuple[str, ...] = ("gru", "lru", "ffm", "delta_rule", "rmc", "ntm")
-    """Names of memories, in their default sizes as an agent's core."""
+    """Names of memories, in their default sizes as an agent's core, or with fields: delta_rule:key_size=32,value_size=8,heads=1."""
     run: Config = field(default_factory=lambda: Config(envs.names()[0], seeds=3))
     """Settings of all runs; its env and memory are not used."""
     out: Path = Path("runs") / "ppo_sweep"
@@ -42,8 +42,13 @@ class Options:
 def cells(options: Options) -> list[Config]:
     """A run for each environment and memory; unknown names are refused before anything runs."""
     names = options.environments or envs.names()
-    changes = {"difficulty": None, "env_options": (), "memory_options": ()}
-    return [dataclasses.replace(options.run, env=env, memory=memory, **changes) for env in names for memory in options.memories]
+    found = []
+    for env in names:
+        for memory in options.memories:
+            name, _, fields = memory.partition(":")
+            changes = {"memory": name, "memory_options": tuple(fields.split(",")) if fields else ()}
+            found.append(dataclasses.replace(options.run, env=env, difficulty=None, env_options=(), **changes))
+    return found
 
 
 def read(results: Path) -> list[dict[str, Any]]:
@@ -73,7 +78,7 @@ def main(arguments: list[str]) -> list[dict[str, Any]]:
     for config in wanted:
         done = [cell for cell in read(options.results) if cell["config"] == config.to_json()]
         if not done:
-            name = f"{config.env}_{config.difficulty}_{config.memory}"
+            name = "_".join([config.env, str(config.difficulty), config.memory, *config.memory_options])
             done = [ppo.run(config, options.out / name)]
             with options.results.open("a") as file:
                 print(json.dumps(done[0]), file=file)

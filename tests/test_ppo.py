@@ -469,7 +469,8 @@ def test_sweep_runs_what_is_missing(whole, tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.count("echo_easy") == 3
     assert (tmp_path / "echo_easy.png").exists()
     ppo_sweep.main(["echo_long", *arguments, "--memories", "gru", "--run.entropy", "0.5"])
-    assert len(ran) == 3
+    ppo_sweep.main(["echo_long", *arguments, "--memories", "gru:hidden_size=9,learned_state=True"])
+    assert ran[2:] == [("echo", "gru", "echo_long_gru"), ("echo", "gru", "echo_long_gru_hidden_size=9_learned_state=True")]
 
 
 @pytest.mark.slow
