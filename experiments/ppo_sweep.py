@@ -30,7 +30,7 @@ class Options:
     environments: tyro.conf.Positional[tuple[str, ...]] = ()
     """Names, with or without a difficulty; none: all, at their first."""
     memories: tuple[str, ...] = ("gru", "lru", "ffm", "delta_rule", "rmc", "ntm")
-    """Names of memories, in their default sizes as an agent's core, or with fields: delta_rule:key_size=32,value_size=8,heads=1."""
+    """Names of memories, in their default sizes as an agent's core, or with fields: delta_rule:key_size=32,heads=1."""
     run: Config = field(default_factory=lambda: Config(envs.names()[0], seeds=3))
     """Settings of all runs; its env and memory are not used."""
     out: Path = Path("runs") / "ppo_sweep"
