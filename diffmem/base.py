@@ -171,12 +171,20 @@ def make(name: str, **config) -> Any:
     Raises:
         ValueError: unknown name or unknown field (with the nearest one suggested), or an illegal value.
     """
-    cls: Any = entry(name).cls
-    fields = [f.name for f in dataclasses.fields(cls) if f.init]
-    for field in config:
-        if field not in fields:
-            raise ValueError(f"{cls.__name__} has no field {field!r}{suggest(field, fields)}")
-    return cls(**config)
+    return build(entry(name).cls, config)
+
+
+def build(cls: Any, fields: Mapping[str, Any]) -> Any:
+    """An object of a dataclass with these fields.
+
+    Raises:
+        ValueError: an unknown field, with the nearest one suggested, or an illegal value.
+    """
+    known = [f.name for f in dataclasses.fields(cls) if f.init]
+    for field in fields:
+        if field not in known:
+            raise ValueError(f"{cls.__name__} has no field {field!r}{suggest(field, known)}")
+    return cls(**fields)
 
 
 def suggest(word: str, known) -> str:

@@ -4,7 +4,8 @@ RUN is a run's folder, one checkpoint in it (runs/ntm_copy/checkpoints/500), or 
 committed. Every seed of the run sees the same sequences, drawn from --seed and never trained on. The table and the JSON give,
 by length, the median over the run's seeds, and every seed under "seeds".
 
-Runs on bAbI have options of their own: `python -m experiments.evaluate babi_memn2n_10k_joint --help`.
+Runs on bAbI and runs of experiments.ppo have options of their own: `python -m experiments.evaluate babi_memn2n --help`, `python
+-m experiments.evaluate runs/ppo_run --help`.
 """
 
 import dataclasses
@@ -175,6 +176,11 @@ def main(arguments: list[str]) -> dict[str, Any]:
     """Evaluates, prints, and writes what was asked for."""
     if any(runs.is_story(argument) for argument in arguments):
         from experiments.stories import evaluation
+
+        use_compilation_cache()
+        return evaluation.main(arguments)
+    if any(runs.is_agent(argument) for argument in arguments):
+        from experiments.rl import evaluation
 
         use_compilation_cache()
         return evaluation.main(arguments)

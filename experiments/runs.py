@@ -65,12 +65,21 @@ def keep_lines_up_to(metrics: Path, step: int) -> None:
     metrics.write_text("".join(kept))
 
 
+def _name(run: str) -> str:
+    """What a run's folder says it is a run of; anything else names itself."""
+    path = Path(run) / "config.json"
+    return json.loads(path.read_text())["name"] if path.exists() else run
+
+
 def is_story(run: str) -> bool:
     """Whether this is a run, or the name of a config, that answers questions about stories."""
-    path, name = Path(run) / "config.json", run
-    if path.exists():
-        name = json.loads(path.read_text())["name"]
+    name = _name(run)
     return name in configs.known() and not isinstance(configs.load(name), Config)
+
+
+def is_agent(run: str) -> bool:
+    """Whether this is the folder of a run of `experiments.ppo`."""
+    return _name(run).startswith("ppo ")
 
 
 def find(run: str) -> tuple[str, Config, Any, str]:

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import jax
@@ -14,9 +15,9 @@ import pytest
 
 import diffmem
 from diffmem import envs
-from experiments import ppo, ppo_sweep
+from experiments import evaluate, ppo, ppo_sweep
 from experiments.checkpoint import Checkpoints
-from experiments.rl import Config, advantages, collect, initial_agents, learn, make_optimizer
+from experiments.rl import Config, advantages, collect, evaluation, initial_agents, learn, make_optimizer
 from experiments.rl.config import CORES, parse_options
 from experiments.rl.learning import loss, refreshed, samples_of
 from experiments.runtime import Diverged
@@ -420,6 +421,7 @@ def test_every_memory_is_a_core(name):
         ({"env": "echo", "difficulty": "hrd"}, r"echo has no difficulty 'hrd'; did you mean 'grid'\? known: easy, long"),
         ({"env": "echo_lung"}, "echo has no difficulty 'lung'; did you mean 'long'"),
         ({"env": "echo_long", "difficulty": "easy"}, "Config.env is 'echo_long', but Config.difficulty is 'easy'"),
+        ({"env_options": ("lagg=2",)}, "Echo has no field 'lagg'; did you mean 'lag'"),
         ({"memory": "gruu"}, "unknown memory 'gruu'; did you mean 'gru'"),
         ({"memory_options": ("hidden=3",)}, "GRU has no field 'hidden'"),
         ({"memory_options": ("hidden_size",)}, "option 'hidden_size' has no value; legal: name=value"),
@@ -471,6 +473,31 @@ def test_sweep_runs_what_is_missing(whole, tmp_path, monkeypatch, capsys):
     ppo_sweep.main(["echo_long", *arguments, "--memories", "gru", "--run.entropy", "0.5"])
     ppo_sweep.main(["echo_long", *arguments, "--memories", "gru:hidden_size=9,learned_state=True"])
     assert ran[2:] == [("echo", "gru", "echo_long_gru"), ("echo", "gru", "echo_long_gru_hidden_size=9_learned_state=True")]
+
+
+def test_evaluation_of_a_run_on_other_environments(whole, tmp_path, capsys):
+    file, other = tmp_path / "rl" / "result.json", "lag=0,max_steps=1"
+    found = evaluate.main([str(whole[1]), "--on", other, "lag=4", "--episodes", "6", "--json", str(file)])
+    assert json.loads(file.read_text()) == found
+    assert list(found["on"]) == [other, "lag=4"]
+    assert other in capsys.readouterr().out
+    # One guess an episode, right or wrong: the mean of six is a sixth of a whole number.
+    for mean in found["on"][other]["seeds"]:
+        assert abs(6 * mean - round(6 * mean)) < 1e-3
+    assert found["on"][other]["return"] == pytest.approx(np.median(found["on"][other]["seeds"]), abs=1e-4)
+    with pytest.raises(ValueError, match="Echo has no field 'lagg'"):
+        evaluate.main([str(whole[1]), "--on", "lagg=2"])
+
+
+def test_evaluation_counts_first_episodes(monkeypatch):
+    """What begins later within the time of the longest would favour short episodes."""
+    ended = np.array([[0, 1, 0], [1, 0, 0], [1, 1, 1]], bool)
+    returned = np.arange(9.0).reshape(3, 3)
+    rollout = SimpleNamespace(ended=jnp.array(ended), returned=jnp.array(returned))
+    monkeypatch.setattr(evaluation, "initial_agents", lambda *_: None)
+    monkeypatch.setattr(evaluation, "collect", lambda *_: (None, rollout))
+    found = evaluation.returns(config(envs=3, minibatches=1), {"seeds": jnp.zeros(2)}, seed=0)
+    assert found.tolist() == [[3, 1, 8]] * 2
 
 
 @pytest.mark.slow

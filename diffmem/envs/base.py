@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from diffmem.base import Array, suggest
+from diffmem.base import Array, build, suggest
 from diffmem.unroll import where
 
 C = TypeVar("C", bound=type)
@@ -266,10 +266,10 @@ def make(name: str, difficulty: str | None = None, **fields) -> Any:
         fields: what differs from that level.
 
     Raises:
-        ValueError: an unknown name or difficulty, or an illegal value.
+        ValueError: an unknown name, difficulty or field, with the nearest one suggested, or an illegal value.
     """
     found = entry(name)
     difficulty = next(iter(found.levels)) if difficulty is None else difficulty
     if difficulty not in found.levels:
         raise ValueError(f"{name} has no difficulty {difficulty!r}{suggest(difficulty, found.levels)}")
-    return found.cls(**{**found.levels[difficulty], **fields})
+    return build(found.cls, {**found.levels[difficulty], **fields})
