@@ -230,12 +230,29 @@ def babi_by_task() -> str:
     return "\n".join(rows)
 
 
-def rl() -> str:
+def rl(file: str = "sweep.jsonl") -> str:
     """Agents, environment by memory, one table per budget, the largest first."""
-    cells = read_lines(RESULTS / "rl" / "sweep.jsonl")
+    cells = read_lines(RESULTS / "rl" / file)
     budget = lambda cell: (cell["env_steps"], cell["config"]["seeds"])  # noqa: E731
     budgets = sorted({budget(cell) for cell in cells}, reverse=True)
     return "\n\n".join(agents([cell for cell in cells if budget(cell) == one]) for one in budgets)
+
+
+def rebinding() -> str:
+    """Agents whose memories hold equally many numbers, on recall of keys that are bound twice."""
+    return rl("rebinding.jsonl")
+
+
+def mazes() -> str:
+    """Agents that were trained in a short T-maze, in longer ones: the median over the seeds, the best and the worst."""
+    found = [json.loads(path.read_text()) for path in sorted((RESULTS / "rl").glob("t_maze_*.json"))]
+    lengths = list(found[0]["on"])
+    rows = ["| memory | " + " | ".join(lengths) + " |", "|---|" + "--:|" * len(lengths)]
+    for one in found:
+        seeds = [one["on"][length]["seeds"] for length in lengths]
+        cells = (f"{np.median(each):.2f} [{max(each):.2f}, {min(each):.2f}]" for each in seeds)
+        rows.append(f"| `{one['memory']}` | " + " | ".join(cells) + " |")
+    return "\n".join(rows)
 
 
 def agents(cells: list[dict]) -> str:
@@ -351,6 +368,8 @@ TABLES = {
     "far": far,
     "memories": memories,
     "headlines": headlines,
+    "mazes": mazes,
+    "rebinding": rebinding,
     "results": results,
     "rl": rl,
     "speed": speed,

@@ -74,7 +74,7 @@ class LRU(DiagonalMemory):
         nu = -0.5 * jnp.log(uniform(radius) * (most**2 - least**2) + least**2)
         normal = lambda key, *shape: jax.random.normal(key, shape, layers.DTYPE)  # noqa: E731
         return {
-            "nu": jnp.log(nu),
+            "nu": jnp.log(jnp.maximum(nu, jnp.finfo(layers.DTYPE).tiny)),  # a radius may be rounded to 1
             "theta": jnp.log(uniform(phase) * self.max_phase),
             "gamma": 0.5 * jnp.log(-jnp.expm1(-2 * nu)),  # inputs that never end leave h of the size of B x
             "write": {"kernel": normal(write, self.input_size, 2 * self.hidden_size) / math.sqrt(2 * self.input_size)},
