@@ -53,9 +53,9 @@ class SDNC(SparseAccess):
     Rows of N and of P, p, b and f keep their K_L largest numbers. N and P are the DNC's link matrix and its transpose, each
     by the rows that are needed: P's to go forward from where was read, N's to go backward.
 
-    What was said of SAM's costs and of its clock holds here, with 2 K + 4 K_L + 1 accesses of each head in a step: the memory and its links are not copied from step to step, and the backward pass
-    stores K + 2 K_L rows per step. To the gradient links are constants, as in the paper; it reaches the read modes and,
-    through b and f, where the head read before.
+    What was said of SAM's costs and of its clock holds here, with 2 K + 4 K_L + 1 accesses of each head in a step: the memory
+    and its links are not copied from step to step, and the backward pass stores K + 2 K_L rows per step. To the gradient links
+    are constants, as in the paper; it reaches the read modes and, through b and f, where the head read before.
 
     Args:
         input_size: length of x and of the query, the controller's output.
