@@ -10,7 +10,7 @@ from typing import Any, Generic, Literal, TypeVar
 import optax
 
 import diffmem
-from diffmem.base import Memory, suggest
+from diffmem.base import Memory, check_number, suggest
 from diffmem.models import SegmentTransformer, SequenceModel
 from diffmem.tasks import Task
 
@@ -78,6 +78,8 @@ class Config(Generic[TaskT, MemoryT]):
     hidden: tuple[int, ...] = ()
     """Sizes of hidden ReLU layers between the memory's read and the output."""
     optimizer: Optimizer = field(default_factory=Optimizer)
+    write_cost: float = 0.0
+    """Weight of how much writing changes the slots, per sequence, beside the loss; see experiments.effort."""
     batch: int = 16
     """Sequences per step."""
     steps: int = 1000
@@ -102,6 +104,9 @@ class Config(Generic[TaskT, MemoryT]):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"Config.{name} is {value!r}; it must be an integer >= 1")
+        check_number(self, "write_cost", "a number >= 0", lambda cost: cost >= 0)
+        if self.write_cost and (not hasattr(self.memory, "slots") or (self.controller == "none" and self.depth > 1)):
+            raise ValueError(f"Config.write_cost is {self.write_cost}; legal: 0, or one memory with slots, not {self.memory}")
         if self.checkpoint_every % self.log_every:
             raise ValueError(
                 f"Config.checkpoint_every is {self.checkpoint_every}; it must be a multiple of log_every, {self.log_every}"

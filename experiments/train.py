@@ -31,6 +31,7 @@ from experiments import mesh as meshes
 from experiments import runs
 from experiments.checkpoint import Checkpoints
 from experiments.config import Config
+from experiments.effort import Metered
 from experiments.log import writer
 from experiments.runtime import Diverged, use_compilation_cache, use_cpu_cores, use_cpu_devices
 from experiments.seeds import learners
@@ -53,6 +54,8 @@ def initial_state(config: Config) -> TrainState:
 def make_update(config: Config, mesh: Mesh | None = None):
     """One update of one seed: parameters, optimiser state, key of this step -> the new ones, loss, gradients."""
     task, model, optimizer = config.task, config.model(), config.optimizer.build(config.steps)
+    if config.write_cost:
+        model = dataclasses.replace(model, memory=Metered(model.memory))
 
     def update(params, optimizer_state, key):
         length_key, sample_key = jax.random.split(key)
@@ -60,9 +63,11 @@ def make_update(config: Config, mesh: Mesh | None = None):
         batch = meshes.over_data(batch, mesh)
 
         def loss(params):
-            return task.loss(jax.vmap(lambda xs: model(params, xs)[1])(batch.inputs), batch)
+            state, outputs, _ = jax.vmap(lambda xs: model(params, xs))(batch.inputs)
+            value = task.loss(outputs, batch)
+            return (value + config.write_cost * jnp.mean(state.change) if config.write_cost else value), value
 
-        value, gradients = jax.value_and_grad(loss)(params)
+        gradients, value = jax.grad(loss, has_aux=True)(params)
         updates, optimizer_state = optimizer.update(gradients, optimizer_state, params)
         return optax.apply_updates(params, updates), optimizer_state, value, gradients
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import diffmem
-from diffmem.tasks import Traversal
+from diffmem.tasks import Copy, Traversal, sample_lengths
 from diffmem.tasks.babi import Vocabulary
 from experiments import config as configs
 from experiments import evaluate, pictures, runs, train
@@ -198,6 +198,36 @@ def test_slots_can_change_after_training():
     assert np.isfinite(larger["bits_per_sequence"]["3"])
     with pytest.raises(ValueError, match="LSTM has no slots"):
         evaluate.resized(configs.load("lstm_copy"), 23)
+
+
+def test_writing_costs_what_it_changes():
+    """The gradient is that of the loss and of sum |M_t - M_{t-1}|, step by step; the task's loss alone is logged."""
+    config, memory = configs.load("ntm_copy"), diffmem.NTM(input_size=6, slots=5, width=3)
+    config = dataclasses.replace(config, task=Copy(max_length=2), memory=memory, write_cost=0.5)
+    task, model = config.task, config.model()
+    params, key = model.init_params(jax.random.key(0)), jax.random.key(1)
+    _, _, value, gradients = jax.jit(train.make_update(config))(params, config.optimizer.build(1).init(params), key)
+    length_key, sample_key = jax.random.split(key)
+    batch = task.sample(sample_key, 2, sample_lengths(task, length_key, 2))
+
+    @jax.jit
+    @jax.value_and_grad
+    def by_hand(params):
+        cost = 0.0
+        for xs in batch.inputs:
+            state = model.memory.init_state(params["memory"])
+            for x in xs:
+                before, (state, _) = state.memory.slots, model.memory.step(params["memory"], state, x)
+                cost += 0.5 * jnp.abs(state.memory.slots - before).sum() / 2
+        return task.loss(jax.vmap(lambda xs: model(params, xs)[1])(batch.inputs), batch) + cost
+
+    total, want = by_hand(params)
+    assert total > value + 0.01
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), gradients, want)
+    with pytest.raises(ValueError, match=r"Config.write_cost is 0.5; legal: 0, or one memory with slots, not LSTM"):
+        dataclasses.replace(configs.load("lstm_copy"), write_cost=0.5)
+    with pytest.raises(ValueError, match=r"Config.write_cost is -1; it must be a number >= 0"):
+        dataclasses.replace(config, write_cost=-1)
 
 
 def test_graphs_can_be_others_than_in_training():
