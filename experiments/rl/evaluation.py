@@ -59,7 +59,7 @@ def returns(config: Config, params: Any, seed: int) -> np.ndarray:
         rollout = collect(config, params, initial_agents(config, params, reset_key), key)[1]
         return rollout.returned[jnp.argmax(rollout.ended, 0), jnp.arange(config.envs)]
 
-    return np.asarray(jax.lax.map(one, params))
+    return np.asarray(jax.lax.map(one, params), np.float64)
 
 
 def evaluate(config: Config, params: Any, on: tuple[str, ...] = (), episodes: int = 100, seed: int = 1234) -> dict[str, Any]:
