@@ -5,9 +5,9 @@
 Published: 0.15 to 0.4 % mean error, no task failed (STM, MEMO, Universal Transformer), without supporting facts.
 Here: three passes of soft attention over sentences with recency encodings instead of input fusion, so that everything runs in
 parallel over the story; word embeddings that are polynomials of the position; products and differences in the update of m; and
-the attention trained on the supporting facts. The two hardest tasks come first, alone, in three epochs with as many steps as the
-others: among eighteen easier ones they are not learned. Task 3 is trained on generated stories where the data set's own 10k file
-is missing.
+the attention trained on the supporting facts. The two hardest tasks come first, alone, in three epochs of as many steps as the
+others: mixed with eighteen easier ones they are not learned. Task 3 is trained on generated stories where the data set's own
+10k file is missing.
 Hardware: one CPU core, about 40 minutes.
 Expected: see docs/results.md.
 """

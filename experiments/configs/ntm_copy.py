@@ -3,8 +3,8 @@
     python -m experiments.train ntm_copy --seeds 10
 
 Paper: 128 x 20 slots, one head, 100 units; few mistakes at lengths 10 to 50, a few at 120 (sections 4.1, tables 1 and 2).
-Here: the paper's sizes and its RMSProp with momentum, at 3e-4 with a cool-down instead of 1e-4, two sequences per step; and writing
-has a small cost, so that the write head keeps still while the copy is read.
+Here: the paper's sizes and its RMSProp with momentum, at 3e-4 with a cool-down instead of 1e-4, two sequences per step; and
+writing has a small cost, so that the write head keeps still while the copy is read.
 Hardware: two CPU cores, about a minute per seed.
 Expected: no wrong bit at lengths 1 to 20 for any seed, and none at 120 for most.
 """
