@@ -83,7 +83,7 @@ def main(arguments: list[str]) -> dict[str, Any]:
     for fields, one in found.items():
         print(f"{fields or 'as trained':24s} {one['return']:8.4f} [{min(one['seeds']):.4f}, {max(one['seeds']):.4f}]")
     result = {
-        **{"env": name, "env_options": list(config.env_options), "memory": config.memory, "env_steps": steps},
+        **{"env": name, "memory": config.memory, "env_steps": steps, "config": config.to_json()},
         **{"episodes": options.episodes, "evaluation_seed": options.seed, "on": found},
     }
     if options.json:
