@@ -82,6 +82,9 @@ def test_claims_of_the_readme():
         "{} % mean error, no task failed": f"{stored('stories/babi_best_10k_joint')['mean']:.2f}",
         "in {} seeds; GRU, LRU and FFM": perfect(stored("rl/t_maze_delta_rule")["on"]["length=2000"]["seeds"], 1),
     }
+    recall = {cell["memory"]: cell["mmer"] for cell in runs.read_lines(runs.RESULTS / "rl" / "rebinding.jsonl")}
+    claims["(mean return {} of 1), where GRU, FFM and a Hebbian sum stay below -0.4"] = f"{recall.pop('delta_rule'):.2f}"
+    assert max(recall.values()) < -0.4
     text = " ".join(README.split())
     for claim, found in claims.items():
         assert claim.format(found) in text
