@@ -2,6 +2,7 @@
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -104,3 +105,7 @@ def test_long_sequences_take_memory_for_inputs_outputs_and_one_chunk(name):
     assert many <= traces / 10
     gradients = programs[time](params, np.random.default_rng(0).normal(size=(time, 4)).astype("float32"))
     assert all(np.isfinite(a).all() for a in jax.tree.leaves(gradients))
+
+
+def test_a_radius_that_is_rounded_to_one_starts_finite():
+    chex.assert_tree_all_finite(diffmem.LRU(5, 7, radii=(1 - 1e-9, 1.0)).init_params(jax.random.key(0)))

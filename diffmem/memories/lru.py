@@ -72,9 +72,10 @@ class LRU(DiagonalMemory):
         least, most = self.radii
         uniform = lambda key: jax.random.uniform(key, (self.hidden_size,), layers.DTYPE, minval=1e-6)  # noqa: E731
         nu = -0.5 * jnp.log(uniform(radius) * (most**2 - least**2) + least**2)
+        nu = jnp.maximum(nu, jnp.finfo(layers.DTYPE).tiny)  # a radius may be rounded to 1
         normal = lambda key, *shape: jax.random.normal(key, shape, layers.DTYPE)  # noqa: E731
         return {
-            "nu": jnp.log(jnp.maximum(nu, jnp.finfo(layers.DTYPE).tiny)),  # a radius may be rounded to 1
+            "nu": jnp.log(nu),
             "theta": jnp.log(uniform(phase) * self.max_phase),
             "gamma": 0.5 * jnp.log(-jnp.expm1(-2 * nu)),  # inputs that never end leave h of the size of B x
             "write": {"kernel": normal(write, self.input_size, 2 * self.hidden_size) / math.sqrt(2 * self.input_size)},
