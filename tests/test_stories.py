@@ -260,6 +260,7 @@ def test_some_tasks_have_the_first_epochs_to_themselves(copy):
         ({"tasks": (0,)}, r"StoryConfig.tasks is \(0,\); legal: task numbers from 1 to 20"),
         ({"again": (2,)}, r"StoryConfig.again is \(2,\); legal: numbers of its tasks, \(1,\)"),
         ({"first": (1,)}, r"StoryConfig.first is \(1,\) for first_epochs 0; legal: .* first_epochs > 0, or neither"),
+        ({"first": (1,), "first_epochs": 1, "joint": False}, r"StoryConfig.first is \(1,\) .* in a joint run"),
         ({"epochs": 0}, "StoryConfig.epochs is 0; it must be an integer >= 1"),
         ({"noise": 1.0}, "StoryConfig.noise is 1.0; legal: 0 <= noise < 1"),
     ],

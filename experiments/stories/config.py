@@ -67,10 +67,11 @@ class StoryConfig(Generic[MemoryT]):
             raise ValueError(f"StoryConfig.tasks is {self.tasks!r}; legal: task numbers from 1 to 20")
         if not set(self.again) <= set(self.tasks):
             raise ValueError(f"StoryConfig.again is {self.again!r}; legal: numbers of its tasks, {self.tasks}")
-        if bool(self.first) != bool(self.first_epochs) or not set(self.first) <= set(self.tasks) or self.first_epochs < 0:
+        misplaced = not set(self.first) <= set(self.tasks) or (self.first and not self.joint)
+        if misplaced or bool(self.first) != bool(self.first_epochs) or self.first_epochs < 0:
             raise ValueError(
                 f"StoryConfig.first is {self.first!r} for first_epochs {self.first_epochs!r}; legal: numbers of its tasks, "
-                f"{self.tasks}, with first_epochs > 0, or neither"
+                f"{self.tasks}, in a joint run with first_epochs > 0, or neither"
             )
         for name in ("noise", "dropout"):
             if not 0 <= getattr(self, name) < 1:
