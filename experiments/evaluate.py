@@ -9,7 +9,6 @@ Runs on bAbI and runs of experiments.ppo have options of their own: `python -m e
 """
 
 import dataclasses
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -199,8 +198,7 @@ def main(arguments: list[str]) -> dict[str, Any]:
     print(f"{name}, {source}: {len(result['seeds'])} seed(s), {result['sequences']} fresh sequences per length")
     print(table(result))
     if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(result, indent=1) + "\n")
+        runs.write_result(options.json, result)
     if options.pictures:
         from experiments import pictures
 

@@ -40,6 +40,12 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def write_result(path: Path, result: dict[str, Any]) -> None:
+    """Writes the result of an evaluation, and makes the folder for it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=1) + "\n")
+
+
 def _differences(stored: Any, wanted: Any, prefix: str = "") -> list[str]:
     if not isinstance(stored, dict) or not isinstance(wanted, dict):
         return [] if stored == wanted else [f"{prefix} ({stored!r} there, {wanted!r} here)"]

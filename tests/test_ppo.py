@@ -498,6 +498,8 @@ def test_evaluation_counts_first_episodes(monkeypatch):
     monkeypatch.setattr(evaluation, "collect", lambda *_: (None, rollout))
     found = evaluation.returns(config(envs=3, minibatches=1), {"seeds": jnp.zeros(2)}, seed=0)
     assert found.tolist() == [[3, 1, 8]] * 2
+    zero = config(state="zero")  # whose rollouts must hold whole episodes, of where it is evaluated not
+    assert evaluation.evaluate(zero, {"seeds": jnp.zeros(2)}, ("max_steps=40",), episodes=3)["max_steps=40"]["seeds"] == [4, 4]
 
 
 @pytest.mark.slow

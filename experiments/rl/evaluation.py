@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
+from experiments import runs
 from experiments.checkpoint import Checkpoints
 from experiments.rl.config import Config
 from experiments.rl.learning import collect, initial_agents
@@ -50,8 +51,7 @@ def find(run: str) -> tuple[Config, Any, int]:
 
 def returns(config: Config, params: Any, seed: int) -> np.ndarray:
     """The return of the first episode in each of the environments, [seeds, environments]."""
-    longest = config.environment().max_steps
-    config = dataclasses.replace(config, rollout=longest, chunk=0, minibatches=1, state="stored", burn_in=0)
+    config = dataclasses.replace(config, rollout=config.environment().max_steps)
 
     @jax.jit
     def one(params):
@@ -64,11 +64,11 @@ def returns(config: Config, params: Any, seed: int) -> np.ndarray:
 
 def evaluate(config: Config, params: Any, on: tuple[str, ...] = (), episodes: int = 100, seed: int = 1234) -> dict[str, Any]:
     """By environment: the mean return of every seed, and their median."""
+    whole: dict[str, Any] = {"envs": episodes, "chunk": 0, "minibatches": 1, "state": "stored", "burn_in": 0}
     found = {}
     for fields in on or ("",):
         options = (*config.env_options, *(fields.split(",") if fields else ()))
-        there = dataclasses.replace(config, env_options=options, envs=episodes, minibatches=1)
-        means = returns(there, params, seed).mean(1).round(4).tolist()
+        means = returns(dataclasses.replace(config, env_options=options, **whole), params, seed).mean(1).round(4).tolist()
         found[fields] = {"return": round(float(np.median(means)), 4), "seeds": means}
     return found
 
@@ -87,6 +87,5 @@ def main(arguments: list[str]) -> dict[str, Any]:
         **{"episodes": options.episodes, "evaluation_seed": options.seed, "on": found},
     }
     if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(result, indent=1) + "\n")
+        runs.write_result(options.json, result)
     return result

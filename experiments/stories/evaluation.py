@@ -113,7 +113,7 @@ def find(run: str) -> tuple[str, StoryConfig, dict[str, Part], str]:
             restored = checkpoints.restore_newest(state)
         if restored is None:
             continue
-        lines = [json.loads(line) for line in (path / name / "metrics.jsonl").read_text().splitlines()]
+        lines = runs.read_lines(path / name / "metrics.jsonl")
         looks = [line for line in lines if "valid_error_percent" in line and line["step"] <= restored[0]]
         parts[name] = Part(tasks, vocabulary, restored[1].params, looks[-1]["valid_error_percent"])
     if not parts:
@@ -221,6 +221,5 @@ def main(arguments: list[str]) -> dict[str, Any]:
         print(NOTE)
     print(table(result))
     if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(result, indent=1) + "\n")
+        runs.write_result(options.json, result)
     return result

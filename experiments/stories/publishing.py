@@ -37,8 +37,7 @@ def main(arguments: list[str]) -> None:
     options = tyro.cli(Options, args=arguments, prog="python -m experiments.publish", description=__doc__)
     name, config, parts, _ = find(str(options.run))
     trained = tuple(sorted(task for part in parts.values() for task in part.tasks))
-    lines = {part: (options.run / part / "metrics.jsonl").read_text().splitlines() for part in parts}
-    logged = {part: [json.loads(line) for line in text] for part, text in lines.items()}
+    logged = {part: runs.read_lines(options.run / part / "metrics.jsonl") for part in parts}
     result = {
         "name": name,
         "memory": type(config.memory).__name__,

@@ -168,5 +168,5 @@ def solved_looks(metrics: Path) -> int:
     """How many of the newest looks at the validation questions found no wrong answer."""
     if not metrics.exists():
         return 0
-    looks = [found for line in metrics.read_text().splitlines() if (found := json.loads(line).get("valid_error_percent"))]
+    looks = [found for line in runs.read_lines(metrics) if (found := line.get("valid_error_percent"))]
     return next((i for i, found in enumerate(reversed(looks)) if max(found) > 0), len(looks))
