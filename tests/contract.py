@@ -1,8 +1,8 @@
 """The laws that every memory keeps, as plain functions: `law(memory)` raises AssertionError where one is broken.
 
-They run in float64 on the programs of `tests.programs`: a batch of 128 `unroll`s is held to Python loops over
-single steps, values and gradients. LAWS is checked on every memory and on variants of it; ONCE, which costs more to
-compile and does not depend on options, on every registered memory.
+They run in float64 on the programs of `tests.programs`: a batch of 128 `unroll`s is held to Python loops over single
+steps, values and gradients. LAWS is checked on every memory and on variants of it; ONCE, which costs more to compile and does
+not depend on options, on every registered memory.
 """
 
 import functools
@@ -23,6 +23,7 @@ from tests.programs import (
     arguments,
     fresh_seeds,
     jit_unroll,
+    like,
     loop,
     methods,
     numpy,
@@ -34,6 +35,8 @@ from tests.programs import (
 
 # Memories whose weights sum to less than one where there is nothing to read, and say so.
 PARTIAL = (diffmem.DNC, diffmem.SDNC)
+# Memories whose few reads may miss what one input changed.
+SPARSE = (diffmem.SAM,)
 # Memories that hold something constant to the gradient, and say so. Their own tests compare the rest with differences.
 STOPPED = (diffmem.SDNC,)
 
@@ -120,7 +123,7 @@ def law_nan_stops_at_a_start(memory):
     starts = np.arange(ROWS)[:, None] % TIME == np.arange(TIME)
     later = np.logical_or.accumulate(starts, 1)
     args = arguments(p, starts=starts, seed=2)
-    mask = lambda a: np.where(later.reshape(later.shape + (1,) * (a.ndim - 2)), a, 0)  # noqa: E731
+    mask = lambda a: np.where(like(later, a), a, 0)  # noqa: E731
     args = args._replace(cotangents=(args.cotangents[0], jax.tree.map(mask, args.cotangents[1])))
     nan = args._replace(state=jax.tree.map(lambda a: a + np.nan if a.dtype.kind == "f" else a, args.state))
     nan = nan._replace(xs=np.where(later[..., None], args.xs, np.nan))
@@ -168,7 +171,8 @@ def law_first_input_reaches_last_read(memory):
     args = arguments(p, loud=False)
     args.cotangents[1].value[:, -1] = np.random.default_rng(4).normal(size=args.cotangents[1].value[:, -1].shape)
     for run in p.unroll.values():
-        assert np.quantile(np.abs(np.asarray(run(*args).xs)[:, 0]).max(-1), 0.1) > 1e-10
+        reach = np.abs(np.asarray(run(*args).xs)[:, 0]).max(-1)
+        assert np.quantile(reach, 0.1 if isinstance(memory, SPARSE) else 0) > 1e-10
 
 
 @law

@@ -92,6 +92,11 @@ def repeat(tree, times):
     return jax.tree.map(lambda a: np.broadcast_to(a, (times, *np.shape(a))), tree)
 
 
+def like(flags, a):
+    """Flags that broadcast against an array whose first axes are theirs."""
+    return flags.reshape(flags.shape + (1,) * (np.ndim(a) - flags.ndim))
+
+
 def methods(memory):
     able = {"scan": "step", "parallel": "combine", "chunked": "step_all"}
     return tuple(method for method, verb in able.items() if hasattr(memory, verb))
@@ -166,7 +171,7 @@ def loop(p, args: Args) -> Out:
     args = jax.tree.map(lambda a: np.resize(a, (ROWS, *a.shape[1:])), args)
     args = args._replace(params=jax.device_put(args.params))
     initial, silent = numpy(p.begin(args.params, repeat(zeros(p.initial), ROWS))[0]), repeat(p.silent, ROWS)
-    select = lambda t, a, b: jax.tree.map(lambda a, b: np.where(_like(args.starts[:, t], a), a, b), a, b)  # noqa: E731
+    select = lambda t, a, b: jax.tree.map(lambda a, b: np.where(like(args.starts[:, t], a), a, b), a, b)  # noqa: E731
     at = lambda tree, t: jax.tree.map(lambda a: a[:, t], tree)  # noqa: E731
     state, before, readouts = args.state, [], []
     for t in range(time):
@@ -185,8 +190,3 @@ def loop(p, args: Args) -> Out:
     losses = jax.vmap(dot)(args.cotangents, (state, readouts))
     out = Out(state, readouts, losses, d_params, d_state, np.stack(d_xs, 1))
     return jax.tree.map(lambda a: a[:rows], out)
-
-
-def _like(flags, a):
-    """Flags [rows] that broadcast against a [rows, ...]."""
-    return flags.reshape(flags.shape + (1,) * (np.ndim(a) - 1))
