@@ -173,18 +173,16 @@ def table(result: dict[str, Any]) -> str:
 
 def main(arguments: list[str]) -> dict[str, Any]:
     """Evaluates, prints, and writes what was asked for."""
+    use_compilation_cache()
     if any(runs.is_story(argument) for argument in arguments):
         from experiments.stories import evaluation
 
-        use_compilation_cache()
         return evaluation.main(arguments)
     if any(runs.is_agent(argument) for argument in arguments):
         from experiments.rl import evaluation
 
-        use_compilation_cache()
         return evaluation.main(arguments)
     options = tyro.cli(Options, args=arguments, prog="python -m experiments.evaluate", description=__doc__)
-    use_compilation_cache()
     name, config, params, source = runs.find(options.run)
     config = on_graph(resized(config, options.slots), options.graph, options.path)
     result = evaluate(config, params, options.lengths, options.sequences, options.seed)

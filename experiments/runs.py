@@ -19,9 +19,8 @@ def claim(folder: Path, name: str, config: Any) -> None:
     """
     path = folder / "config.json"
     wanted = {"name": name, "config": config.to_json()}
-    if path.exists():
-        different = _differences(json.loads(path.read_text()), wanted)
-        if different:
+    if there := claimed(folder):
+        if different := _differences(there, wanted):
             raise ValueError(
                 f"{folder} holds another run, which differs in {'; '.join(different)}: "
                 "choose another --out, or remove the folder"
@@ -71,10 +70,21 @@ def keep_lines_up_to(metrics: Path, step: int) -> None:
     metrics.write_text("".join(kept))
 
 
+def claimed(folder: Path) -> dict[str, Any] | None:
+    """What a folder is a run of: its name and its config; None where no run has claimed it."""
+    path = folder / "config.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def no_run(run: str, stories: bool = False) -> ValueError:
+    """The error for what is neither a run's folder nor has committed weights; it names those that have, or those on stories."""
+    committed = sorted(p.stem for p in RESULTS.glob("*.npz") if not stories or is_story(p.stem))
+    return ValueError(f"{run!r} is no run: neither a folder with a config.json nor one of {', '.join(committed) or '-'}")
+
+
 def _name(run: str) -> str:
     """What a run's folder says it is a run of; anything else names itself."""
-    path = Path(run) / "config.json"
-    return json.loads(path.read_text())["name"] if path.exists() else run
+    return (claimed(Path(run)) or {"name": run})["name"]
 
 
 def is_story(run: str) -> bool:
@@ -112,10 +122,9 @@ def find(run: str) -> tuple[str, Config, Any, str]:
     step = None
     if path.name.isdigit() and path.parent.name == "checkpoints":
         step, path = int(path.name), path.parent.parent
-    if not (path / "config.json").exists():
-        committed = sorted(p.stem for p in RESULTS.glob("*.npz"))
-        raise ValueError(f"{run!r} is no run: neither a folder with a config.json nor one of {', '.join(committed) or '-'}")
-    stored = json.loads((path / "config.json").read_text())
+    stored = claimed(path)
+    if stored is None:
+        raise no_run(run)
     config = configs.from_json(stored["name"], stored["config"])
     state = initial_state(config)
     with Checkpoints(path / "checkpoints") as checkpoints:

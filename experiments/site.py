@@ -21,8 +21,8 @@ import diffmem.models
 import diffmem.tasks
 from colab import build
 from experiments import config as configs
-from experiments.readme import newest_benchmarks
 from experiments.runs import RESULTS
+from experiments.tables.speed import newest_benchmarks
 
 ROOT = Path(__file__).parents[1]
 # What is public: these packages' __all__, and all functions and classes of these modules.
@@ -157,7 +157,7 @@ def _memory_of(found: dict[str, Any]) -> str | None:
 
 def overview() -> str:
     """The table of memories, each with a link to its page."""
-    from experiments.readme import catalogue
+    from experiments.tables.memories import catalogue
 
     table = re.sub(r"^\| `(\w+)` ", r"| [`\1`](memories/\1.md) ", catalogue(), flags=re.MULTILINE)
     return f"# Memories\n\nA memory's page has equations, state, cost, differences from the paper and results.\n\n{table}\n"

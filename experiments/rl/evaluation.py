@@ -1,7 +1,6 @@
 """Agents in fresh episodes, of the environment they were trained in or of others: `python -m experiments.evaluate RUN`."""
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -37,11 +36,14 @@ def find(run: str) -> tuple[Config, Any, int]:
     """The config and the trained parameters (leading axis: seeds) of a run, and after how many steps in the environments.
 
     Raises:
-        ValueError: no checkpoint yet.
+        ValueError: no such run, or no checkpoint yet.
     """
     from experiments.ppo import initial_state  # the structure that checkpoints are read into
 
-    config = Config(**json.loads((Path(run) / "config.json").read_text())["config"])
+    stored = runs.claimed(Path(run))
+    if stored is None:
+        raise runs.no_run(run)
+    config = Config(**stored["config"])
     with Checkpoints(Path(run) / "checkpoints") as checkpoints:
         restored = checkpoints.restore_newest(initial_state(config))
     if restored is None:

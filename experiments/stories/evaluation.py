@@ -99,10 +99,9 @@ def find(run: str) -> tuple[str, StoryConfig, dict[str, Part], str]:
             for name, kept in meta["parts"].items()
         }
         return meta["name"], config, parts, f"committed weights {weights.name}"
-    if not (path / "config.json").exists():
-        committed = sorted(p.stem for p in runs.RESULTS.glob("*.npz") if runs.is_story(p.stem))
-        raise ValueError(f"{run!r} is no run: neither a folder with a config.json nor one of {', '.join(committed) or '-'}")
-    stored = json.loads((path / "config.json").read_text())
+    stored = runs.claimed(path)
+    if stored is None:
+        raise runs.no_run(run, stories=True)
     config, parts = configs.from_json(stored["name"], stored["config"]), {}
     for name, tasks in config.parts().items():
         vocabulary = load_vocabulary(path / name)

@@ -62,8 +62,13 @@ def make_loss(config: StoryConfig, model: QuestionAnswering, *, linear: bool = F
 
 
 def attention_loss(weights: jax.Array, facts: jax.Array) -> jax.Array:
-    """Cross-entropy between the attention [P, N] and the supporting facts, for passes that have any."""
+    """Cross-entropy between the attention [P, N] and the supporting facts, for passes that have any.
+
+    The gates of a DMN count by their share of the sum. Each by itself could not be right: a GRU that has read up to a sentence
+    does not know whether a later one makes it out of date, but a gate that opens wider for what comes later can win.
+    """
     targets = attention_targets(facts, *weights.shape)
+    weights = weights / (weights.sum(-1, keepdims=True) + 1e-7)
     return -jnp.sum(targets * jnp.log(weights + 1e-7))
 
 

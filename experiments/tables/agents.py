@@ -1,0 +1,81 @@
+"""Agents with a memory."""
+
+import json
+
+import numpy as np
+
+from experiments.runs import RESULTS, read_lines
+from experiments.tables import markdown
+
+# Mean return of random play, and of a player who forgets nothing, at the first difficulty: measured on POPGym's own
+# environments, or exact. Normalised scores lie between the two.
+RETURNS = {
+    "repeat_first": (-0.5, 1.0),
+    "repeat_previous": (-0.49, 1.0),
+    "autoencode": (-0.51, 1.0),
+    "count_recall": (-0.92, 1.0),
+    "concentration": (-0.19, 0.829),
+    "battleship": (-0.45, 1.0),
+    "minesweeper": (-0.33, 1.0),
+    "multiarmed_bandit": (-0.01, 0.81),
+    "position_only_cartpole": (0.13, 1.0),
+    "noisy_position_only_cartpole": (0.13, 1.0),
+    "position_only_pendulum": (0.25, 0.908),
+    "noisy_position_only_pendulum": (0.25, 0.908),
+}
+
+
+def rl(file: str = "sweep.jsonl") -> str:
+    """Agents, environment by memory, one table per budget, the largest first."""
+    cells = read_lines(RESULTS / "rl" / file)
+    budget = lambda cell: (cell["env_steps"], cell["config"]["seeds"])  # noqa: E731
+    budgets = sorted({budget(cell) for cell in cells}, reverse=True)
+    return "\n\n".join(agents([cell for cell in cells if budget(cell) == one]) for one in budgets)
+
+
+def rebinding() -> str:
+    """Agents whose memories hold equally many numbers, on recall of keys that are bound twice."""
+    return rl("rebinding.jsonl")
+
+
+def mazes() -> str:
+    """Agents that were trained in a short T-maze, in longer ones: the median over the seeds, the best and the worst."""
+    found = [json.loads(path.read_text()) for path in sorted((RESULTS / "rl").glob("t_maze_*.json"))]
+    lengths = list(found[0]["on"])
+    rows = []
+    for one in found:
+        seeds = [one["on"][length]["seeds"] for length in lengths]
+        cells = (f"{np.median(each):.2f} [{max(each):.2f}, {min(each):.2f}]" for each in seeds)
+        rows.append([f"`{one['memory']}`", *cells])
+    return markdown(" | ".join(["memory", *(f"> {length}" for length in lengths)]), rows)
+
+
+def agents(cells: list[dict]) -> str:
+    """The best mean return of a rollout, mean and spread over seeds, of the agents of one budget."""
+    environments, names = (list(dict.fromkeys(cell[key] for cell in cells)) for key in ("env", "memory"))
+    columns = {name: [cell for cell in cells if cell["memory"] == name] for name in names}
+
+    def median(number):
+        return lambda mine: f"{np.median([number(cell) for cell in mine]):,.0f}"
+
+    def score(env):
+        return lambda mine: "".join(f"{c['mmer']:.3f} ± {c['mmer_spread'] or 0:.3f}" for c in mine if c["env"] == env)
+
+    rows = {f"`{env}`": score(env) for env in environments}
+    scored = len(_normalised([{"env": env, "mmer": 0} for env in environments]))
+    if scored > 1:
+        rows[f"normalised, mean of {scored}"] = lambda mine: (
+            f"{np.mean(_normalised(mine)):.3f}" if len(_normalised(mine)) == scored else ""
+        )
+    rows["parameters, median"] = median(lambda cell: cell["parameters"])
+    rows["numbers in the state, median"] = median(lambda cell: cell["state_reals"])
+    rows["CPU seconds a seed, median"] = median(lambda cell: cell["cpu_seconds"] / cell["config"]["seeds"])
+    titles = " | ".join(["environment", *(f"> `{memory}`" for memory in columns)])
+    table = markdown(titles, ([title, *map(write, columns.values())] for title, write in rows.items()))
+    return f"{cells[0]['env_steps']:,} steps in the environments, {cells[0]['config']['seeds']} seeds:\n\n{table}"
+
+
+def _normalised(cells: list[dict]) -> list[float]:
+    """How far a memory comes from random play (0) to perfect play (1), for the environments where both are known."""
+    found = [(cell["mmer"], RETURNS.get(cell["env"].rpartition("_")[0])) for cell in cells]
+    return [(mmer - limits[0]) / (limits[1] - limits[0]) for mmer, limits in found if limits]

@@ -1,0 +1,68 @@
+"""What there is: every registered memory, with what it is best known for here."""
+
+import json
+
+import jax
+
+import diffmem
+from experiments.runs import RESULTS
+from experiments.tables import markdown
+
+# What a memory is best known for here: results file, length or None for a mean over bAbI's tasks, metric, what it is, what was
+# published.
+KNOWN_FOR = {
+    "ntm": ("ntm_copy", "120", "wrong_bits_per_sequence", "copy, length 120: {} of 960 bits wrong", "a few"),
+    "memn2n": ("stories/babi_memn2n_10k_joint", None, "mean", "bAbI 10k joint: {} % wrong", "7.5 %"),
+    "memnn": ("stories/babi_memnn_1k_single", None, "mean", "bAbI 1k: {} % wrong", "6.7 %"),
+    "dmnplus": ("stories/babi_best_10k_joint", None, "mean", "bAbI 10k joint: {} % wrong", "2.8 % (single tasks)"),
+    "delta_rule": ("delta_mqar", "64", "error_percent", "recall of 64 pairs: {} % wrong", ""),
+    "linear_attention": ("linear_mqar", "64", "error_percent", "recall of 64 pairs: {} % wrong", ""),
+    "fast_weights": ("fast_weights_retrieval", "4", "error_percent", "associative retrieval, 50 units: {} % wrong", "0 %"),
+    "plastic": ("plastic_patterns", "3", "wrong_bits_per_sequence", "completion of 3 patterns: {} of 16 bits wrong", ""),
+    "rmc": ("rmc_lte_copy", "10", "error_percent", "memorisation (copy), 10 digits: {} % wrong, one seed", "0 %"),
+    "dnc": ("dnc_copy", "20", "wrong_bits_per_sequence", "copy, length 20: {} bits wrong", ""),
+    "memoria": ("memoria_sorting", "504", "error_percent", "ranks of 504 symbols: {} % wrong, one seed", ""),
+}
+
+
+def known_for(name: str) -> tuple[str, str]:
+    """A memory's headline result and the published one, both empty where there is none."""
+    if name not in KNOWN_FOR:
+        return "", ""
+    file, length, metric, text, published = KNOWN_FOR[name]
+    path = RESULTS / f"{file}.json"
+    if not path.exists():
+        return "", ""
+    value = json.loads(path.read_text())[metric]
+    if isinstance(value, dict):
+        value = value[length if length in value else list(value)[-1]]
+    return text.format(f"{value:.3g}"), published
+
+
+def ways(memory) -> str:
+    """How a memory runs over time, other than step by step."""
+    able = {"parallel": "combine", "chunked": "step_all"}
+    return ", ".join(way for way, verb in able.items() if hasattr(memory, verb)) or "no"
+
+
+def memories() -> str:
+    """Every registered memory: name, paper, size of its state, whether it runs in parallel over time, headline result."""
+    rows = []
+    for name in diffmem.names():
+        memory = diffmem.make(name, input_size=64)
+        state = jax.eval_shape(lambda memory=memory: memory.init_state(memory.init_params(jax.random.key(0))))
+        numbers = sum(leaf.size for leaf in jax.tree.leaves(state))
+        rows.append([f"`{name}`", diffmem.entry(name).paper, f"{numbers:,}", ways(memory), *known_for(name)])
+    return markdown("name | paper | > state | parallel | here | published", rows)
+
+
+def catalogue() -> str:
+    """Every registered memory: name, what it is, its state."""
+    rows = []
+    for name in diffmem.names():
+        entry = diffmem.entry(name)
+        memory = entry.cls(**entry.small)
+        state = jax.eval_shape(lambda memory=memory: memory.init_state(memory.init_params(jax.random.key(0))))
+        first = (entry.cls.__doc__ or "").splitlines()[0].rstrip(".")
+        rows.append([f"`{name}`", first, ", ".join(f"`{field}`" for field in state._fields), entry.paper])
+    return markdown("name | memory | state | paper", rows)
