@@ -106,19 +106,23 @@ def content(
     return jax.nn.softmax(strength[:, None] * cosine(keys, slots, mask=mask, epsilon=epsilon), axis=-1)
 
 
-def attention(queries: Float[Array, "R H K"], keys: Float[Array, "N H K"]) -> Float[Array, "H R N"]:
+def attention(
+    queries: Float[Array, "R H K"], keys: Float[Array, "N H K"], mask: Bool[Array, "*rows N"] | None = None
+) -> Float[Array, "H R N"]:
     """Scaled dot-product attention of R rows to N others, by heads: w[h, r, n] = softmax_n(q_rh . k_nh / sqrt(K)).
 
     Args:
         queries: what each row looks for.
         keys: what each other row is found by.
+        mask: which of the others take part, the same ones for all rows [N] or each row's own [R, N]; None: all.
 
     Returns:
-        Weights that sum to one over the last axis.
+        Weights that sum to one over the last axis; zeros where nobody takes part.
 
     Source: Vaswani et al. 2017, equation 1.
     """
-    return jax.nn.softmax(jnp.einsum("rhk,nhk->hrn", queries * queries.shape[-1] ** -0.5, keys), axis=-1)
+    logits = jnp.einsum("rhk,nhk->hrn", queries * queries.shape[-1] ** -0.5, keys)
+    return jax.nn.softmax(logits) if mask is None else masked_softmax(logits, jnp.broadcast_to(mask, logits.shape))
 
 
 def interpolate(weights: Float[Array, "H N"], previous: Float[Array, "H N"], gate: Float[Array, "H"]) -> Float[Array, "H N"]:

@@ -85,10 +85,7 @@ def attend(params: Params, rows: Array, others: Array, heads: int, mask: Array |
         The values [R, W] and the weights [heads, R, N].
     """
     split = lambda a: a.reshape(len(a), heads, -1)  # noqa: E731
-    query, key = split(dense(params["query"], rows)), split(others @ params["key"]["kernel"])
-    logits = jnp.einsum("rhk,nhk->hrn", query * query.shape[-1] ** -0.5, key)
-    present = jnp.ones(logits.shape, bool) if mask is None else jnp.broadcast_to(mask, logits.shape)
-    weights = addressing.masked_softmax(logits, present)
+    weights = addressing.attention(split(dense(params["query"], rows)), split(others @ params["key"]["kernel"]), mask)
     value = jnp.einsum("hrn,nhk->rhk", weights, split(dense(params["value"], others)))
     return value.reshape(rows.shape[0], -1), weights
 

@@ -187,6 +187,13 @@ def test_attention_by_hand():
         call(addressing.attention, queries, keys),
         [[[1 / 4, 3 / 4], [1 / 2, 1 / 2], [1 / 2, 1 / 2]], [[2 / 3, 1 / 3], [4 / 5, 1 / 5], [1 / 2, 1 / 2]]],
     )
+    # Without the second row the first gets all; a row of its own mask may leave nobody.
+    close(call(addressing.attention, queries, keys, np.array([True, False])), np.tile([1.0, 0.0], (2, 3, 1)))
+    own = np.array([[False, True], [True, True], [False, False]])
+    close(
+        call(addressing.attention, queries, keys, own),
+        [[[0, 1], [1 / 2, 1 / 2], [0, 0]], [[0, 1], [4 / 5, 1 / 5], [0, 0]]],
+    )
 
 
 # --- Shift -----------------------------------------------------------------------------------------------------------
