@@ -116,6 +116,27 @@ class ChunkMemory(Memory[S], Protocol[S]):
         ...
 
 
+class Registry(dict[str, Any]):
+    """Entries by name: what `register` adds and `make` finds. Each has a `cls`; `kind` says in errors what they are."""
+
+    def __init__(self, kind: str):
+        super().__init__()
+        self.kind = kind
+
+    def add(self, name: str, entry: Any) -> None:
+        """Raises ValueError where another class has the name."""
+        taken = self.get(name)
+        if taken and taken.cls.__qualname__ != entry.cls.__qualname__:
+            raise ValueError(f"{self.kind} name {name!r} is taken by {taken.cls.__qualname__}; choose another")
+        self[name] = entry
+
+    def find(self, name: str) -> Any:
+        """Raises ValueError for an unknown name, and suggests the nearest."""
+        if name not in self:
+            raise ValueError(f"unknown {self.kind} {name!r}{suggest(name, sorted(self))}")
+        return self[name]
+
+
 class Entry(NamedTuple):
     """A registered memory: its class, the paper it comes from, and small settings at which it can be tested."""
 
@@ -124,7 +145,7 @@ class Entry(NamedTuple):
     small: Mapping[str, Any]
 
 
-_REGISTRY: dict[str, Entry] = {}
+_REGISTRY = Registry("memory")
 
 
 def register(name: str, *, paper: str, small: Mapping[str, Any]) -> Callable[[C], C]:
@@ -140,10 +161,7 @@ def register(name: str, *, paper: str, small: Mapping[str, Any]) -> Callable[[C]
     """
 
     def add(cls: C) -> C:
-        taken = _REGISTRY.get(name)
-        if taken and taken.cls.__qualname__ != cls.__qualname__:
-            raise ValueError(f"memory name {name!r} is taken by {taken.cls.__qualname__}; choose another")
-        _REGISTRY[name] = Entry(cls, paper, dict(small))
+        _REGISTRY.add(name, Entry(cls, paper, dict(small)))
         return cls
 
     return add
@@ -160,9 +178,7 @@ def entry(name: str) -> Entry:
     Raises:
         ValueError: no memory has this name; the message suggests the nearest.
     """
-    if name not in _REGISTRY:
-        raise ValueError(f"unknown memory {name!r}{suggest(name, names())}")
-    return _REGISTRY[name]
+    return _REGISTRY.find(name)
 
 
 def make(name: str, **config) -> Any:

@@ -25,6 +25,7 @@ from diffmem import (
     Plastic,
     Stack,
     control,
+    envs,
     make,
     store,
     unroll,
@@ -103,7 +104,11 @@ def ntm(**options):
         (lambda: make("zzzzzz"), r"unknown memory 'zzzzzz'; known: .*lstm"),
         (lambda: make("ntm", input_size=5, slot=3), r"NTM has no field 'slot'; did you mean 'slots'\?.*known: .*width"),
         (lambda: make("ntm", input_size=5, qqqqqq=3), r"NTM has no field 'qqqqqq'; known: .*slots"),
-        (lambda: register("ntm", paper="", small={})(GRU), r"'ntm' is taken by NTM; choose another"),
+        (lambda: register("ntm", paper="", small={})(GRU), r"memory name 'ntm' is taken by NTM; choose another"),
+        (
+            lambda: envs.base.register("t_maze", source="", levels={})(GRU),
+            r"environment name 't_maze' is taken by TMaze; choose another",
+        ),
         # Counts.
         (lambda: ntm(slots=0), r"NTM\.slots is 0; it must be an integer >= 1"),
         (lambda: ntm(width=-1), r"NTM\.width is -1"),

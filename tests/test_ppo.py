@@ -461,7 +461,9 @@ def test_sweep_runs_what_is_missing(whole, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(ppo, "run", fake)
     monkeypatch.setattr(ppo_sweep, "use_cpu_cores", lambda _: None)
     monkeypatch.setattr(ppo_sweep, "use_compilation_cache", lambda: None)
-    monkeypatch.setattr(envs.base, "_REGISTRY", {"echo": envs.entry("echo")})
+    only = diffmem.base.Registry("environment")
+    only.add("echo", envs.entry("echo"))
+    monkeypatch.setattr(envs.base, "_REGISTRY", only)
     arguments = ["--out", str(tmp_path), "--results", str(tmp_path / "rl" / "table.jsonl"), "--run.steps", "48"]
     ppo_sweep.main(["echo_long", *arguments, "--memories", "gru"])
     finished = ppo_sweep.main(["echo_long", *arguments, "--memories", "gru", "lstm"])

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from diffmem.base import Array, build, suggest
+from diffmem.base import Array, Registry, build, suggest
 from diffmem.unroll import where
 
 C = TypeVar("C", bound=type)
@@ -222,7 +222,7 @@ class Entry(NamedTuple):
     levels: Mapping[str, Mapping[str, Any]]
 
 
-_REGISTRY: dict[str, Entry] = {}
+_REGISTRY = Registry("environment")
 
 
 def register(name: str, *, source: str, levels: Mapping[str, Mapping[str, Any]]):
@@ -232,10 +232,13 @@ def register(name: str, *, source: str, levels: Mapping[str, Mapping[str, Any]])
         name: what `make` calls it.
         source: paper or code that defines it.
         levels: the fields at each difficulty, "easy" first.
+
+    Raises:
+        ValueError: the name is taken by another class.
     """
 
     def add(cls: C) -> C:
-        _REGISTRY[name] = Entry(cls, source, levels)
+        _REGISTRY.add(name, Entry(cls, source, levels))
         return cls
 
     return add
@@ -252,9 +255,7 @@ def entry(name: str) -> Entry:
     Raises:
         ValueError: no environment has this name; the message suggests the nearest.
     """
-    if name not in _REGISTRY:
-        raise ValueError(f"unknown environment {name!r}{suggest(name, names())}")
-    return _REGISTRY[name]
+    return _REGISTRY.find(name)
 
 
 def make(name: str, difficulty: str | None = None, **fields) -> Any:
