@@ -80,6 +80,8 @@ class Config(Generic[TaskT, MemoryT]):
     optimizer: Optimizer = field(default_factory=Optimizer)
     write_cost: float = 0.0
     """Weight of how much writing changes the slots, per sequence, beside the loss; see experiments.effort."""
+    curriculum: float = 0.0
+    """Loss below which training goes on to the next length: it begins with the shortest one. 0: all lengths from the start."""
     batch: int = 16
     """Sequences per step."""
     steps: int = 1000
@@ -107,6 +109,7 @@ class Config(Generic[TaskT, MemoryT]):
         check_number(self, "write_cost", "a number >= 0", lambda cost: cost >= 0)
         if self.write_cost and (not hasattr(self.memory, "slots") or (self.controller == "none" and self.depth > 1)):
             raise ValueError(f"Config.write_cost is {self.write_cost}; legal: 0, or one memory with slots, not {self.memory}")
+        check_number(self, "curriculum", "a loss >= 0", lambda loss: loss >= 0)
         if self.checkpoint_every % self.log_every:
             raise ValueError(
                 f"Config.checkpoint_every is {self.checkpoint_every}; it must be a multiple of log_every, {self.log_every}"
@@ -130,9 +133,8 @@ class Config(Generic[TaskT, MemoryT]):
 
     def with_longest(self, length: int) -> "Config":
         """The same run with a task that has room for sequences of this length."""
-        longest = "max_items" if hasattr(self.task, "max_items") else "max_length"
         task: Any = self.task
-        return dataclasses.replace(self, task=dataclasses.replace(task, **{longest: length}))
+        return dataclasses.replace(self, task=dataclasses.replace(task, **{task.longest: length}))
 
     def to_json(self) -> dict[str, Any]:
         """The config as plain numbers and strings."""

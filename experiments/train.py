@@ -38,28 +38,38 @@ from experiments.seeds import learners
 
 
 class TrainState(NamedTuple):
-    """Everything that a run carries from step to step; every leaf but `step` has a leading axis of seeds."""
+    """Everything that a run carries from step to step; every leaf but `step` and `lesson` has a leading axis of seeds."""
 
     params: Any
     optimizer: Any
     key: jax.Array
     step: jax.Array
+    lesson: jax.Array | None
+    """The longest length so far of a curriculum; None without one."""
 
 
 def initial_state(config: Config) -> TrainState:
     """Fresh parameters and optimiser states, one of each per seed."""
-    return TrainState(*learners(config.model(), config.optimizer.build(config.steps), config.seed, config.seeds), jnp.int32(0))
+    fresh = learners(config.model(), config.optimizer.build(config.steps), config.seed, config.seeds)
+    return TrainState(*fresh, jnp.int32(0), jnp.int32(config.task.lengths[0]) if config.curriculum else None)
+
+
+def next_lesson(config: Config, state: TrainState, losses: np.ndarray) -> TrainState:
+    """The state with the next length, where the mean of the losses [steps, seeds] says of every seed that it is ready."""
+    if state.lesson is None or losses.mean(0).max() >= config.curriculum:
+        return state
+    return state._replace(lesson=jnp.minimum(state.lesson + 1, config.task.lengths[1]))
 
 
 def make_update(config: Config, mesh: Mesh | None = None):
-    """One update of one seed: parameters, optimiser state, key of this step -> the new ones, loss, gradients."""
+    """One update of one seed: parameters, optimiser state, key of this step, lesson -> the new ones, loss, gradients."""
     task, model, optimizer = config.task, config.model(), config.optimizer.build(config.steps)
     if config.write_cost:
         model = dataclasses.replace(model, memory=Metered(model.memory))
 
-    def update(params, optimizer_state, key):
+    def update(params, optimizer_state, key, lesson):
         length_key, sample_key = jax.random.split(key)
-        batch = task.sample(sample_key, config.batch, sample_lengths(task, length_key, config.batch))
+        batch = task.sample(sample_key, config.batch, sample_lengths(task, length_key, config.batch, lesson))
         batch = meshes.over_data(batch, mesh)
 
         def loss(params):
@@ -76,13 +86,13 @@ def make_update(config: Config, mesh: Mesh | None = None):
 
 def make_chunk(config: Config, mesh: Mesh):
     """`steps` updates of all seeds in one compiled call: state, steps -> state, losses [steps, seeds]."""
-    update = jax.vmap(make_update(meshes.with_slots(config, mesh), mesh))
+    update = jax.vmap(make_update(meshes.with_slots(config, mesh), mesh), in_axes=(0, 0, 0, None))
     everywhere = NamedSharding(mesh, PartitionSpec())
 
     def body(state, _):
         keys = jax.vmap(lambda key: jax.random.fold_in(key, state.step))(state.key)
-        params, optimizer, loss, _ = update(state.params, state.optimizer, keys)
-        return TrainState(params, optimizer, state.key, state.step + 1), loss
+        params, optimizer, loss, _ = update(state.params, state.optimizer, keys, state.lesson)
+        return TrainState(params, optimizer, state.key, state.step + 1, state.lesson), loss
 
     def chunk(state, steps):
         state, losses = jax.lax.scan(body, state, None, length=steps)
@@ -125,10 +135,14 @@ def train(name: str, config: Config, folder: Path, *, mesh: str = "", progress: 
                 step = int(state.step)
                 line = {"step": step, "sequences": step * config.batch, "loss": losses.mean(0).round(6).tolist()}
                 line["seconds"] = round(time.perf_counter() - started, 2)
+                if state.lesson is not None:
+                    line["lesson"] = int(state.lesson)
+                    state = next_lesson(config, state, losses)
                 print(json.dumps(line), file=log, flush=True)
                 write(line)
                 bar.update(len(losses))
-                bar.set_postfix(loss=f"{np.median(line['loss']):.3g}")
+                lesson = {"lesson": line["lesson"]} if "lesson" in line else {}
+                bar.set_postfix(loss=f"{np.median(line['loss']):.3g}", **lesson)
                 if step % config.checkpoint_every == 0 or step == config.steps:
                     checkpoints.save(step, state)
     return state
@@ -142,7 +156,7 @@ def explain(config: Config, state: TrainState, losses: np.ndarray) -> str:
     message = f"non-finite loss at step {first + bad + 1}, seed {config.seed + seed}"
     params, optimizer, key = jax.tree.map(lambda a: a[seed], (state.params, state.optimizer, state.key))
     for step in range(first, first + bad + 1):
-        params, optimizer, _, gradients = update(params, optimizer, jax.random.fold_in(key, step))
+        params, optimizer, _, gradients = update(params, optimizer, jax.random.fold_in(key, step), state.lesson)
         for kind, tree in (("gradient", gradients), ("parameter", params)):
             for path, leaf in jax.tree.leaves_with_path(tree):
                 if not bool(jnp.isfinite(leaf).all()):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import jax
@@ -25,6 +26,7 @@ from experiments.checkpoint import Checkpoints, WrongSizes, load_weights, save_w
 ROOT = Path(__file__).parents[1]
 TINY = ["--task.max-length", "3", "--task.lengths", "1", "3", "--depth", "1", "--memory.hidden-size", "7", "--steps", "30"]
 TINY += ["--log-every", "5", "--checkpoint-every", "10", "--seeds", "2", "--batch", "3"]
+TINY += ["--curriculum", "15"]  # as the loss of both seeds falls below, lengths come one by one
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,16 @@ def uninterrupted(tiny, tmp_path_factory):
 
 
 def losses(folder: Path) -> list:
-    return [(line["step"], line["loss"]) for line in map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())]
+    return [(line["step"], line["loss"], line["lesson"]) for line in runs.read_lines(folder / "metrics.jsonl")]
+
+
+def test_curriculum_goes_on_where_the_loss_of_every_seed_is_low(tiny, uninterrupted):
+    lines = losses(uninterrupted[0])
+    assert lines[0][2] == 1
+    assert lines[-1][2] == 3
+    for (_, loss, lesson), (_, _, following) in pairwise(lines):
+        assert following == min(lesson + (max(loss) < tiny.curriculum), 3)
+    assert {following - lesson for (_, _, lesson), (_, _, following) in pairwise(lines)} == {0, 1}
 
 
 def test_interrupted_run_ends_bit_identical(tiny, uninterrupted, tmp_path, monkeypatch):
@@ -206,7 +217,7 @@ def test_writing_costs_what_it_changes():
     config = dataclasses.replace(config, task=Copy(max_length=2), memory=memory, write_cost=0.5)
     task, model = config.task, config.model()
     params, key = model.init_params(jax.random.key(0)), jax.random.key(1)
-    _, _, value, gradients = jax.jit(train.make_update(config))(params, config.optimizer.build(1).init(params), key)
+    _, _, value, gradients = jax.jit(train.make_update(config))(params, config.optimizer.build(1).init(params), key, None)
     length_key, sample_key = jax.random.split(key)
     batch = task.sample(sample_key, 2, sample_lengths(task, length_key, 2))
 

@@ -96,6 +96,16 @@ def test_asking_at_every_step_asks_about_the_vectors_so_far():
     assert task.loss(logits, batch) < 49
 
 
+def test_lengths_may_count_the_numbers_of_a_vector():
+    task, numbers = replace(FARTHEST, count="numbers", lengths=None), np.resize(np.arange(1, 17), 64)
+    assert (task.lengths, task.longest, task.steps) == ((1, 16), "vector_size", 8)
+    inputs, targets, _ = sample(task, numbers)
+    for row, count, target in zip(inputs, numbers, targets, strict=True):
+        assert row[:, :count].all()
+        assert not row[:, count:16].any()
+        assert target[7] == answer(row, 8)
+
+
 def test_farthest_is_uniform_in_everything():
     batches = [FARTHEST.sample(jax.random.key(seed), 256, 8) for seed in range(16)]
     inputs, targets, _ = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
@@ -202,6 +212,7 @@ def test_every_character_can_be_told_apart():
     [
         (lambda: NthFarthest(max_length=1), "NthFarthest.max_length is 1; legal: integers from 2"),
         (lambda: NthFarthest(vector_size=0), "NthFarthest.vector_size is 0; legal: integers from 1"),
+        (lambda: NthFarthest(count="dimensions"), "NthFarthest.count is 'dimensions'; .*vectors.*numbers"),
         (lambda: NthFarthest(lengths=(1, 8)), r"NthFarthest.lengths is \(1, 8\); legal: 2 <= first <= last <= 8"),
         (lambda: Programs("loops"), "Programs.kind is 'loops'; legal: 'addition', 'control', 'program'"),
         (lambda: Programs(max_length=8), "Programs.max_length is 8; legal: 1 to 7"),

@@ -1,6 +1,7 @@
 """Tasks: the targets follow from the inputs, read by NumPy parsers that know nothing of how they were made."""
 
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -268,6 +269,14 @@ def test_defaults_are_the_papers(name, sizes, lengths):
     batch = jax.eval_shape(lambda key: longer.sample(key, 4, 300), KEY)
     assert batch.inputs.shape == (4, longer.steps, sizes[0])
     assert batch.targets.shape == (4, longer.steps, sizes[1])
+
+
+def test_half_of_the_sampled_lengths_are_the_lesson():
+    task = replace(COPY, lengths=(2, 9))
+    values, counts = np.unique(jax.jit(partial(sample_lengths, task), static_argnums=1)(KEY, 4000, 5), return_counts=True)
+    assert values.tolist() == [2, 3, 4, 5]
+    np.testing.assert_allclose(counts / 4000, [1 / 8, 1 / 8, 1 / 8, 5 / 8], atol=0.03)
+    assert set(sample_lengths(task, KEY, 100, 2).tolist()) == {2}
 
 
 def test_sampled_lengths_are_uniform_and_include_both_ends():

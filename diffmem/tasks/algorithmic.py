@@ -200,6 +200,7 @@ class AssociativeRecall(BitTask):
 
     input_size = property(lambda self: self.bits + 2)
     output_size = property(lambda self: self.bits)
+    longest = "max_items"
     steps = property(lambda self: (self.item_length + 1) * (self.max_items + 2))
     legal_lengths = property(lambda self: (2, self.max_items))
 

@@ -57,8 +57,10 @@ class _DrawnTask:
     """What all tasks share that draw their sequences: a task only says what one sequence is.
 
     A subclass is a frozen dataclass with the sizes of `Task`, `legal_lengths`, and `example(key, length)`: one sequence
-    as a `Batch` without the batch axis.
+    as a `Batch` without the batch axis. `longest` names the field that its longest length follows from.
     """
+
+    longest = "max_length"
 
     @property
     def legal_lengths(self) -> tuple[int, int]:
@@ -196,9 +198,22 @@ def wrong_bits_per_sequence(logits: Array, batch: Batch) -> Array:
     return (wrong & batch.mask[..., None]).sum((1, 2), dtype=jnp.int32)
 
 
-def sample_lengths(task: Task, key: Array, batch: int) -> Array:
-    """Draws [batch] training lengths, int32, uniform over `task.lengths` with both ends included."""
-    return uniform_integers(key, batch, *task.lengths)
+def sample_lengths(task: Task, key: Array, batch: int, lesson: Array | None = None) -> Array:
+    """Draws [batch] training lengths, int32.
+
+    Args:
+        task: whose `lengths` they are from, both ends included.
+        key: PRNG key.
+        batch: how many.
+        lesson: the longest length so far of a curriculum, may be traced: half of the lengths are this one, the others are
+            uniform over those up to it. None: uniform over all.
+    """
+    low, high = task.lengths
+    if lesson is None:
+        return uniform_integers(key, batch, low, high)
+    lesson_key, key = jax.random.split(key)
+    earlier = jax.random.randint(key, (batch,), low, lesson + 1, dtype=jnp.int32)
+    return jnp.where(jax.random.bernoulli(lesson_key, shape=(batch,)), lesson, earlier)
 
 
 # --- for writing a task -----------------------------------------------------------------------------------------------

@@ -4,11 +4,13 @@ In the drawing time runs rightwards and `x` marks the step whose cost counts.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from diffmem.base import check_choice
 from diffmem.tasks.base import Batch, SymbolTask, channels, check_at_least, settle_range
 
 
@@ -32,9 +34,12 @@ class NthFarthest(SymbolTask):
     Args:
         max_length: number of vectors the padded sequence has room for, and of labels; T = max_length.
         vector_size: numbers in a vector, uniform in -1..1.
-        lengths: fewest and most vectors in training; None: always max_length.
+        lengths: fewest and most vectors in training; None: always max_length. With count="numbers", of numbers; None: 1 to
+            vector_size.
         every_step: also ask after every vector, about those that have come, wherever that has an answer: an easier way to the
             same task. Metrics count the last step only.
+        count: what a length counts: "vectors", or "numbers", so many of each of max_length vectors, the others being zero.
+            Lessons of a curriculum: distances are found out in a line and in a plane long before they are in 16 dimensions.
 
     Example:
         >>> batch = NthFarthest().sample(jax.random.key(0), 32, length=8)
@@ -52,30 +57,38 @@ class NthFarthest(SymbolTask):
     vector_size: int = 16
     lengths: tuple[int, int] | None = None
     every_step: bool = False
+    count: Literal["vectors", "numbers"] = "vectors"
 
     def __post_init__(self):
         check_at_least(self, max_length=2, vector_size=1)
-        settle_range(self, "lengths", *self.legal_lengths, default=(self.max_length, self.max_length))
+        check_choice(self, "count", ("vectors", "numbers"))
+        numbers = self.count == "numbers"
+        whole = self.legal_lengths if numbers else (self.max_length, self.max_length)
+        settle_range(self, "lengths", *self.legal_lengths, default=whole)
 
+    longest = property(lambda self: "vector_size" if self.count == "numbers" else "max_length")
     input_size = property(lambda self: self.vector_size + 3 * self.max_length)
     output_size = property(lambda self: self.max_length)
     steps = property(lambda self: self.max_length)
-    legal_lengths = property(lambda self: (2, self.max_length))
+    legal_lengths = property(lambda self: (1, self.vector_size) if self.count == "numbers" else (2, self.max_length))
 
     def example(self, key: Array, length: Array) -> Batch:
+        whole = self.count == "numbers"
+        count, numbers = (jnp.int32(self.max_length), length) if whole else (length, self.vector_size)
         vector_key, label_key, reference_key, rank_key = jax.random.split(key, 4)
         t = jnp.arange(self.max_length)
         vectors = jax.random.uniform(vector_key, (self.max_length, self.vector_size), jnp.float32, -1.0, 1.0)
+        vectors = jnp.where(jnp.arange(self.vector_size) < numbers, vectors, 0)
         labels = jax.random.permutation(label_key, self.max_length)
-        reference, rank = (jax.random.randint(one, (), 0, length) for one in (reference_key, rank_key))
+        reference, rank = (jax.random.randint(one, (), 0, count) for one in (reference_key, rank_key))
         distances = jnp.sum((vectors - vectors[reference]) ** 2, -1)
         # Row t: the vectors up to t from the farthest to the nearest, and then those that are still to come.
         order = jnp.argsort(jnp.where(t <= t[:, None], -distances, 1.0), -1)
         question = jax.nn.one_hot(jnp.stack([labels[reference], rank]), self.max_length).reshape(1, -1)
         shown = channels(vectors, jax.nn.one_hot(labels, self.max_length), jnp.repeat(question, self.max_length, 0))
-        mask = (t < length) & (t >= jnp.maximum(reference, rank)) if self.every_step else t == length - 1
+        mask = (t < count) & (t >= jnp.maximum(reference, rank)) if self.every_step else t == count - 1
         targets = jnp.where(mask, labels[order[:, rank]], 0).astype(jnp.int32)
-        return Batch(jnp.where(t[:, None] < length, shown, 0.0), targets, mask)
+        return Batch(jnp.where(t[:, None] < count, shown, 0.0), targets, mask)
 
     def metrics(self, logits: Array, batch: Batch) -> dict[str, Array]:
         """Those of a `SymbolTask`, at the last scored step of each sequence."""
