@@ -104,12 +104,13 @@ def evaluate(
     Returns:
         {metric: {length: median over the seeds}, ..., "seeds": [{"seed": s, metric: {length: value}, ...}, ...]}.
     """
+    config = dataclasses.replace(config, task=config.task.held_out())
     low, high = config.task.lengths
     lengths = lengths or config.lengths or (f"{low}-{high}" if low < high else str(high),)
     sequences = sequences or config.sequences
     longest = max(length_range(text)[1] for text in lengths)
     config = config.with_longest(max(longest, config.task.lengths[1]))
-    task, model = config.task.held_out(), config.model()
+    task, model = config.task, config.model()
     chunk = max(n for n in range(1, CHUNK + 1) if sequences % n == 0)
 
     @jax.jit

@@ -96,14 +96,21 @@ def test_asking_at_every_step_asks_about_the_vectors_so_far():
     assert task.loss(logits, batch) < 49
 
 
-def test_lengths_may_count_the_numbers_of_a_vector():
-    task, numbers = replace(FARTHEST, count="numbers", lengths=None), np.resize(np.arange(1, 17), 64)
-    assert (task.lengths, task.longest, task.steps) == ((1, 16), "vector_size", 8)
-    inputs, targets, _ = sample(task, numbers)
-    for row, count, target in zip(inputs, numbers, targets, strict=True):
-        assert row[:, :count].all()
-        assert not row[:, count:16].any()
-        assert target[7] == answer(row, 8)
+def test_lessons_of_nth_farthest():
+    task = replace(FARTHEST, by_lesson=True, lengths=None)
+    assert (task.lengths, task.steps) == ((1, 9), 8)
+    assert task.lessons[:2] == [(3, 1), (3, 2)]
+    assert task.lessons[-2:] == [(3, 16), (8, 16)]
+    assert task.held_out() == FARTHEST
+    lengths = np.resize(np.arange(1, 10), 256)
+    inputs, targets, mask = sample(task, lengths)
+    for row, length, target, scored in zip(inputs, lengths, targets, mask, strict=True):
+        count, numbers = task.lessons[length - 1]
+        assert row[:count, :numbers].all()
+        assert not row[count:].any()
+        assert not row[:, numbers:16].any()
+        assert np.flatnonzero(scored).tolist() == [count - 1]
+        assert target[count - 1] == answer(row, count)
 
 
 def test_farthest_is_uniform_in_everything():
@@ -212,7 +219,6 @@ def test_every_character_can_be_told_apart():
     [
         (lambda: NthFarthest(max_length=1), "NthFarthest.max_length is 1; legal: integers from 2"),
         (lambda: NthFarthest(vector_size=0), "NthFarthest.vector_size is 0; legal: integers from 1"),
-        (lambda: NthFarthest(count="dimensions"), "NthFarthest.count is 'dimensions'; .*vectors.*numbers"),
         (lambda: NthFarthest(lengths=(1, 8)), r"NthFarthest.lengths is \(1, 8\); legal: 2 <= first <= last <= 8"),
         (lambda: Programs("loops"), "Programs.kind is 'loops'; legal: 'addition', 'control', 'program'"),
         (lambda: Programs(max_length=8), "Programs.max_length is 8; legal: 1 to 7"),

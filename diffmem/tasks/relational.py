@@ -3,14 +3,12 @@
 In the drawing time runs rightwards and `x` marks the step whose cost counts.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from diffmem.base import check_choice
 from diffmem.tasks.base import Batch, SymbolTask, channels, check_at_least, settle_range
 
 
@@ -34,12 +32,11 @@ class NthFarthest(SymbolTask):
     Args:
         max_length: number of vectors the padded sequence has room for, and of labels; T = max_length.
         vector_size: numbers in a vector, uniform in -1..1.
-        lengths: fewest and most vectors in training; None: always max_length. With count="numbers", of numbers; None: 1 to
-            vector_size.
+        lengths: fewest and most vectors in training; None: always max_length, or all lessons.
         every_step: also ask after every vector, about those that have come, wherever that has an answer: an easier way to the
             same task. Metrics count the last step only.
-        count: what a length counts: "vectors", or "numbers", so many of each of max_length vectors, the others being zero.
-            Lessons of a curriculum: distances are found out in a line and in a plane long before they are in 16 dimensions.
+        by_lesson: whether a length is the number of a lesson, from 1, see `lessons`, and `lengths` are the lessons trained on.
+            Evaluation is on the task without them.
 
     Example:
         >>> batch = NthFarthest().sample(jax.random.key(0), 32, length=8)
@@ -57,24 +54,34 @@ class NthFarthest(SymbolTask):
     vector_size: int = 16
     lengths: tuple[int, int] | None = None
     every_step: bool = False
-    count: Literal["vectors", "numbers"] = "vectors"
+    by_lesson: bool = False
 
     def __post_init__(self):
         check_at_least(self, max_length=2, vector_size=1)
-        check_choice(self, "count", ("vectors", "numbers"))
-        numbers = self.count == "numbers"
-        whole = self.legal_lengths if numbers else (self.max_length, self.max_length)
+        whole = None if self.by_lesson else (self.max_length, self.max_length)
         settle_range(self, "lengths", *self.legal_lengths, default=whole)
 
-    longest = property(lambda self: "vector_size" if self.count == "numbers" else "max_length")
     input_size = property(lambda self: self.vector_size + 3 * self.max_length)
     output_size = property(lambda self: self.max_length)
     steps = property(lambda self: self.max_length)
-    legal_lengths = property(lambda self: (1, self.vector_size) if self.count == "numbers" else (2, self.max_length))
+    legal_lengths = property(lambda self: (1, len(self.lessons)) if self.by_lesson else (2, self.max_length))
+
+    @property
+    def lessons(self) -> list[tuple[int, int]]:
+        """How many vectors there are, and how many of their numbers are not zero, in each lesson of a curriculum.
+
+        Distances of three vectors, first on a line, then in more and more dimensions; then of all vectors. A model that has
+        found out what a distance is in few dimensions adds one to them easily; in sixteen at once that takes it very long.
+        """
+        few = min(3, self.max_length)
+        sizes = [size for size in (1, 2, 3, 4, 6, 8, 11, 16, 23) if size < self.vector_size]
+        return [*((few, size) for size in [*sizes, self.vector_size]), (self.max_length, self.vector_size)]
+
+    def held_out(self):
+        return replace(self, by_lesson=False, lengths=None) if self.by_lesson else self
 
     def example(self, key: Array, length: Array) -> Batch:
-        whole = self.count == "numbers"
-        count, numbers = (jnp.int32(self.max_length), length) if whole else (length, self.vector_size)
+        count, numbers = jnp.asarray(self.lessons)[length - 1] if self.by_lesson else (length, self.vector_size)
         vector_key, label_key, reference_key, rank_key = jax.random.split(key, 4)
         t = jnp.arange(self.max_length)
         vectors = jax.random.uniform(vector_key, (self.max_length, self.vector_size), jnp.float32, -1.0, 1.0)
