@@ -89,7 +89,7 @@ class SparseAccess:
         return SparseWeights(weights, jnp.broadcast_to(jnp.arange(places, dtype=jnp.int32) % self.slots, weights.shape))
 
     def write(self, params: Params, state: Any, x: Array) -> Any:
-        raw = layers.dense(params["write_heads"], x).reshape(self.heads, -1)
+        raw = layers.by_head(params["write_heads"], x, self.heads)
         add, gate, again = raw[:, :-2], jax.nn.sigmoid(raw[:, -2:-1]), jax.nn.sigmoid(raw[:, -1:])
         # The step before counts as use only now: one update per step, and nothing reads the order after it is changed.
         before = SparseWeights(*(jnp.concatenate(parts, axis=1) for parts in zip(state.written, state.read, strict=True)))

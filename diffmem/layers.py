@@ -32,8 +32,26 @@ def init_dense(key: Array, inputs: int, outputs: int) -> Params:
 
 
 def dense(params: Params, x: Array) -> Array:
-    """The affine map x @ kernel + bias, by `flax.linen.Dense`."""
+    """The affine map x @ kernel + bias, by `flax.linen.Dense`.
+
+    Raises:
+        ValueError: rows of another length than the kernel takes.
+    """
+    if jnp.shape(x)[-1:] != params["kernel"].shape[:1]:
+        raise ValueError(f"x has shape {list(jnp.shape(x))}; these parameters take rows of {params['kernel'].shape[0]} numbers")
     return apply(nn.Dense(params["kernel"].shape[-1], parent=None), params, x)
+
+
+def by_head(params: Params, x: Array, heads: int) -> Array:
+    """What a dense layer says to each head about one x [inputs]: [heads, numbers].
+
+    Raises:
+        ValueError: x is no vector, or of another length.
+    """
+    if jnp.ndim(x) != 1:
+        hint = ": a memory takes one vector at a step; for a batch, wrap the call in jax.vmap"
+        raise ValueError(f"x has shape {list(jnp.shape(x))}; it must be [{params['kernel'].shape[0]}]{hint}")
+    return dense(params, x).reshape(heads, -1)
 
 
 def init_mlp(key: Array, sizes: tuple[int, ...]) -> Params:
@@ -91,8 +109,20 @@ def attend(params: Params, rows: Array, others: Array, heads: int, mask: Array |
 
 
 def dtype_of(params: Params):
-    """The type of the parameters' arrays: states start in it, so that a cast of the parameters casts everything."""
-    return jax.tree.leaves(params)[0].dtype
+    """The type of the parameters' arrays: states start in it, so that a cast of the parameters casts everything.
+
+    Raises:
+        ValueError: there are no arrays.
+    """
+    leaves = jax.tree.leaves(params)
+    if not leaves:
+        raise ValueError(f"params is {params!r}, without any array; it is what init_params(key) of this memory returns")
+    return leaves[0].dtype
+
+
+def numbers(x: Array, like: Array) -> Array:
+    """Integers and booleans in the type of other numbers; what is in floating point stays as it is."""
+    return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(like.dtype)
 
 
 def size_of(shape: tuple[int, ...]) -> int:
@@ -155,6 +185,7 @@ def embed_bags(tables: Array, x: Array, encoding: str, kind: str = "memn2n") -> 
     Returns:
         [*shape, *tables, W].
     """
+    x = numbers(jnp.asarray(x), tables)  # counts of words
     if encoding == "bag":
         return jnp.tensordot(x, tables, (-1, -2))
     plain, placed = jnp.split(x, 2, axis=-1)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from diffmem import layers
 from diffmem.base import Array, Memory, Params, Readout, S
 
 METHODS = ("auto", "scan", "parallel", "chunked")
@@ -28,7 +29,7 @@ def unroll(
         memory: any memory.
         params: its parameters.
         state: the state before the first step; None means `memory.init_state(params)`.
-        xs: [T, input_size], one sequence. For a batch, wrap the call in `jax.vmap`.
+        xs: [T, input_size], one sequence. For a batch, wrap the call in `jax.vmap`. Integers and booleans count as numbers.
         starts: [T] bool, True where a new sequence begins: the state before that x is the initial one. Nothing crosses a
             start, in value or in gradient, not even a NaN.
         method: "scan", one step after another; "parallel", an associative scan, for a `ScanMemory`; "chunked", one chunk
@@ -42,8 +43,9 @@ def unroll(
         The final state, and the readouts with a leading time axis: `value` [T, *read_shape].
 
     Raises:
-        ValueError: a batch of sequences, a wrong width, starts of another shape, an unknown method, a parallel method for
-            a memory that has none, or a negative remat.
+        ValueError: a batch of sequences, a wrong width, numbers of a wider type than the parameters, a state of another
+            memory, starts of another shape, an unknown method, a parallel method for a memory that has none, or a negative
+            remat.
 
     Example:
         >>> import jax, diffmem
@@ -53,7 +55,7 @@ def unroll(
         >>> readout.value.shape
         (7, 5)
     """
-    check_sequence(memory, xs)
+    xs = sequence_of(memory, params, xs)
     if starts is not None:
         starts = jnp.asarray(starts)
     if starts is not None and (starts.shape != xs.shape[:1] or starts.dtype != bool):
@@ -71,6 +73,7 @@ def unroll(
 
     initial = memory.init_state(params)
     state = initial if state is None else state
+    check_state(memory, state, initial)
     if method == "chunked" or (method == "auto" and able["chunked"]):
         return _in_chunks(memory, params, state, xs, starts, initial, remat)
     on_accelerator = jax.default_backend() != "cpu"
@@ -100,9 +103,10 @@ def store(memory: Memory[S], params: Params, state: S | None, xs: Array, *, mask
         The state after the last write.
 
     Raises:
-        ValueError: a batch of sequences, a wrong width, or a mask of another shape.
+        ValueError: a batch of sequences, a wrong width, numbers of a wider type than the parameters, or a mask of another
+            shape.
     """
-    check_sequence(memory, xs)
+    xs = sequence_of(memory, params, xs)
     if mask is not None:
         mask = jnp.asarray(mask)
     if mask is not None and (mask.shape != xs.shape[:1] or mask.dtype != bool):
@@ -125,8 +129,14 @@ def where(flag: Array, yes: Any, no: Any) -> Any:
     return jax.tree.map(partial(jnp.where, flag), yes, no)
 
 
-def check_sequence(memory: Memory, xs: Array) -> None:
-    """Raises ValueError unless xs is [T, input_size] for this memory, with at least one step."""
+def sequence_of(memory: Memory, params: Params, xs: Any) -> Array:
+    """The sequence as an array of floating-point numbers.
+
+    Raises:
+        ValueError: it is not [T, input_size] for this memory with at least one step, or has numbers of a wider type than the
+            parameters, which would make the states' type change.
+    """
+    xs = jnp.asarray(xs)
     if xs.ndim != 2:
         hint = "xs is [B, T, D]; diffmem functions take one sequence, wrap the call in jax.vmap" if xs.ndim == 3 else ""
         raise ValueError(f"xs has shape {list(xs.shape)}; it must be [T, input_size={memory.input_size}]. {hint}".strip())
@@ -137,6 +147,25 @@ def check_sequence(memory: Memory, xs: Array) -> None:
             f"xs has width {xs.shape[1]} (shape {list(xs.shape)}), but {type(memory).__name__}.input_size is "
             f"{memory.input_size}"
         )
+    leaves = jax.tree.leaves(params)
+    if not leaves:
+        return xs
+    xs = layers.numbers(xs, leaves[0])
+    if jnp.promote_types(xs.dtype, leaves[0].dtype) != leaves[0].dtype:
+        raise ValueError(f"xs is {xs.dtype}, the parameters are {leaves[0].dtype}: cast the one to the type of the other")
+    return xs
+
+
+def check_state(memory: Memory, state: Any, initial: Any) -> None:
+    """Raises ValueError unless the state has the parts, shapes and types of the memory's initial one."""
+    kind = type(memory).__name__
+    if jax.tree.structure(state) != jax.tree.structure(initial):
+        raise ValueError(f"state is a {type(state).__name__} with other parts than {kind}.init_state(params) gives")
+    for (path, leaf), like in zip(jax.tree.leaves_with_path(state), jax.tree.leaves(initial), strict=True):
+        have, want = (f"{jnp.result_type(one)}{list(jnp.shape(one))}" for one in (leaf, like))
+        if have != want:
+            name = jax.tree_util.keystr(path, simple=True, separator=".")
+            raise ValueError(f"state.{name} is {have}; with this {kind} and these params it is {want}")
 
 
 def _chunked_scan(step, state, inputs, length, remat):

@@ -46,6 +46,14 @@ def blank(memory):
     return jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes)
 
 
+def blank_state(memory):
+    return jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(memory.init_state, blank(memory)))
+
+
+def ntm(**options):
+    return NTM(**{"input_size": 5, "slots": 11, "width": 3, **options})
+
+
 @pytest.mark.parametrize(
     ("xs", "options", "message"),
     [
@@ -61,6 +69,7 @@ def blank(memory):
         (XS, {"remat": -1}, r"remat is -1; it must be an integer >= 0"),
         (XS, {"remat": 2.0}, r"remat is 2\.0"),
         (XS, {"remat": True}, r"remat is True"),
+        ([[0.0] * 4] * 6, {}, r"width 4"),
     ],
 )
 def test_unroll(xs, options, message):
@@ -87,13 +96,43 @@ def test_store(xs, mask, message):
         store(GATED, blank(GATED), None, xs, mask=mask)
 
 
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        (
+            blank_state(ntm(slots=20)),
+            r"state\.slots is float32\[3, 20\]; with this NTM and these params it is float32\[3, 11\]",
+        ),
+        (blank_state(GATED), r"state is a GRUState with other parts than NTM\.init_state\(params\) gives"),
+        (jax.tree.map(lambda a: a.astype(jnp.bfloat16), blank_state(ntm())), r"state\.slots is bfloat16.*it is float32"),
+    ],
+)
+def test_state_of_another_memory(state, message):
+    with pytest.raises(ValueError, match=message):
+        unroll(ntm(), blank(ntm()), state, XS)
+
+
+def test_types_and_parameters_that_do_not_fit():
+    short = jax.tree.map(lambda a: a.astype(jnp.float16), blank(GATED))
+    with pytest.raises(ValueError, match=r"xs is float32, the parameters are float16: cast the one"):
+        unroll(GATED, short, None, XS)
+    with pytest.raises(ValueError, match=r"params is \{\}, without any array"):
+        unroll(GATED, {}, None, XS)
+
+
+@pytest.mark.parametrize("memory", [ntm(), DNC(5, slots=4, width=3), SAM(5, slots=4, width=3), SDNC(5, slots=8, width=3)])
+def test_a_step_takes_one_vector(memory):
+    params = blank(memory)
+    state = jax.eval_shape(memory.init_state, params)
+    with pytest.raises(ValueError, match=r"x has shape \[2, 5\]; it must be \[5\].*jax\.vmap"):
+        jax.eval_shape(memory.step, params, state, jnp.zeros((2, 5)))
+    with pytest.raises(ValueError, match=r"x has shape \[4\]; these parameters take rows of 5 numbers"):
+        jax.eval_shape(memory.step, params, state, jnp.zeros(4))
+
+
 def test_errors_come_through_jit():
     with pytest.raises(ValueError, match=r"jax\.vmap"):
         jax.jit(lambda xs: unroll(GATED, blank(GATED), None, xs))(jnp.zeros((4, 6, 5)))
-
-
-def ntm(**options):
-    return NTM(**{"input_size": 5, "slots": 11, "width": 3, **options})
 
 
 @pytest.mark.parametrize(

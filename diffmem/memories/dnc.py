@@ -183,7 +183,7 @@ class DNC:
 
     def _parts(self, params: Params, x: Array, heads: int, sizes: tuple[int, ...]) -> list[Array]:
         """Each head's raw numbers, split: [heads, size] for every size."""
-        return jnp.split(layers.dense(params, x).reshape(heads, -1), list(accumulate(sizes))[:-1], axis=1)
+        return jnp.split(layers.by_head(params, x, heads), list(accumulate(sizes))[:-1], axis=1)
 
     def _squash(self, raw: Array) -> Array:
         return jnp.tanh(raw) if self.activation == "tanh" else raw

@@ -140,13 +140,13 @@ class FastWeights:
         return self.read(params, self.write(params, state, x))
 
     def step_all(self, params: Params, state: FastWeightsState, xs: Array, starts: Array) -> tuple[FastWeightsState, Readout]:
-        initial, step = self.init_state(params), jnp.arange(len(xs))
-        segment, decay = jnp.cumsum(starts), jnp.asarray(self.decay, xs.dtype)
+        initial, step, dtype = self.init_state(params), jnp.arange(len(xs)), state.matrix.dtype
+        segment, decay = jnp.cumsum(starts), jnp.asarray(self.decay, dtype)
         # What step j associated has faded i - j times when step i recalls it, unless a sequence began in between.
         seen = (segment[:, None] == segment) & (step[:, None] >= step)
-        age = jnp.where(seen, step[:, None] - step, 0).astype(xs.dtype)
+        age = jnp.where(seen, step[:, None] - step, 0).astype(dtype)
         faded = jnp.where(seen, self.learning_rate * decay**age, 0)
-        carried = jnp.where(segment == 0, decay ** (step + 1).astype(xs.dtype), 0)
+        carried = jnp.where(segment == 0, decay ** (step + 1).astype(dtype), 0)
 
         def advance(carry, inputs):
             hidden, keys = carry
@@ -161,7 +161,7 @@ class FastWeights:
             hidden = self._settle(params, first, boundary, recall)
             return (hidden, keys), hidden
 
-        empty = jnp.zeros((len(xs), *state.matrix.shape[:2]), xs.dtype)
+        empty = jnp.zeros((len(xs), *state.matrix.shape[:2]), dtype)
         (hidden, keys), reads = jax.lax.scan(advance, (state.hidden, empty), (xs, starts, step, faded, carried))
         matrix = carried[-1] * state.matrix + jnp.einsum("j,jhk,jhv->hkv", faded[-1], keys, keys)
         return FastWeightsState(hidden, matrix), Readout(reads)

@@ -211,7 +211,7 @@ class NTM:
         return NTMState(slots, weights[: self.read_heads], weights[self.read_heads :])
 
     def _project(self, params: Params, name: str, heads: int, x: Array) -> Array:
-        raw = layers.dense(params[name], x).reshape(heads, -1)
+        raw = layers.by_head(params[name], x, heads)
         return raw if self.clip is None else jnp.clip(raw, -self.clip, self.clip)
 
     def _squash(self, raw: Array) -> Array:

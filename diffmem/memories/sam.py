@@ -94,7 +94,7 @@ class SAM(SparseAccess):
         return SAMState(**self._start(params, self.nearest))
 
     def read(self, params: Params, state: SAMState, query: Array) -> tuple[SAMState, Readout]:
-        raw = layers.dense(params["read_heads"], query).reshape(self.heads, -1)
+        raw = layers.by_head(params["read_heads"], query, self.heads)
         keys, strength = raw[:, :-1], raw[:, -1]
         places = self._find(state, keys)
         slots, rows = sparse.read_rows(state.slots, places)

@@ -117,7 +117,7 @@ class SDNC(SparseAccess):
         return state._replace(links=jax.vmap(temporal.link)(state.links, lax.stop_gradient(state.written)))
 
     def read(self, params: Params, state: SDNCState, query: Array) -> tuple[SDNCState, Readout]:
-        raw = layers.dense(params["read_heads"], query).reshape(self.heads, -1)
+        raw = layers.by_head(params["read_heads"], query, self.heads)
         keys, strength, modes = raw[:, :-4], raw[:, -4], jax.nn.softmax(raw[:, -3:])
         ways = [
             jax.vmap(temporal.follow)(jax.vmap(temporal.rows)(linked, state.read.places), state.read.weights)
