@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from diffmem import DMN, LSTM, DMNPlus, MemN2N, MemNN
+from diffmem import DMN, DNC, LSTM, DMNPlus, MemN2N, MemNN, control, unroll
 from diffmem.tasks.babi import Question, Story, Vocabulary, buckets, examples, file_name, format
 from diffmem.tasks.babi.generate import generate
 from experiments import evaluate, stories
@@ -136,15 +136,32 @@ def test_learns_one_supporting_fact(memory):
     assert 100 * wrong.mean() <= 5
 
 
-@pytest.mark.parametrize("memory", [DMN(6, slots=12), LSTM(6, 7), DMNPlus(6, slots=12, attention="soft", fusion=False)])
+CONTROLLED = control(DNC(7, slots=5, width=3, read_heads=1), 6)
+
+
+@pytest.mark.parametrize(
+    "memory", [DMN(6, slots=12), LSTM(6, 7), CONTROLLED, DMNPlus(6, slots=12, attention="soft", fusion=False)]
+)
 def test_every_model_takes_a_step(memory, copy):
     config = dataclasses.replace(SMALL, memory=memory, noise=0.0, linear_start=0, moments=3, dropout=0.1)
-    config = dataclasses.replace(config, supervision=float(not isinstance(memory, LSTM)))
+    config = dataclasses.replace(config, supervision=float(isinstance(memory, DMN | DMNPlus)))
     data = stories.load(config, (1,))
     state, loss = stories.make_epoch(config, data)(
         stories.initial_state(config, data.vocabulary, 9), *stories.plan(config, data, 0)
     )
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((loss, state.params)))
+
+
+def test_a_stream_is_answered_at_its_last_word():
+    """A memory without a query steps through story and question; padding, wherever it stands, changes nothing."""
+    model = dataclasses.replace(SMALL, memory=CONTROLLED).model(Vocabulary(("", "a", "b", "c"), (1, 2), 3))
+    params = model.init_params(jax.random.key(0))
+    story, question = jnp.array([[1, 2, 0], [0, 0, 0], [3, 0, 0]]), jnp.array([2, 1, 0])
+    answer = model(params, *model.encode(story, question))
+    words = params["encoder"]["embedding"][jnp.array([1, 2, 3, 2, 1])]
+    want = unroll(CONTROLLED, params["memory"], None, words)[1]
+    np.testing.assert_allclose(answer.logits, model.logits(params, want.value[-1]), rtol=1e-5)
+    np.testing.assert_allclose(answer.weights, want.weights[-1], rtol=1e-5)
 
 
 def test_blanks_move_sentences_and_facts_together():

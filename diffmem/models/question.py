@@ -9,8 +9,8 @@ import numpy as np
 
 from diffmem import addressing, layers
 from diffmem.append import AppendState
-from diffmem.base import Array, Memory, Params, check_choice, check_counts
-from diffmem.unroll import store
+from diffmem.base import Array, Memory, Params, Readout, check_choice, check_counts
+from diffmem.unroll import store, where
 
 
 class Answer(NamedTuple):
@@ -267,10 +267,16 @@ class QuestionAnswering:
         return self.encoder(params.get("encoder", {}), story, mask, question)
 
     def respond(self, params: Params, facts: Array, mask: Array, query: Array | None) -> Answer:
-        """What follows the encoder: stores the facts [N, D] whose mask is True, reads once, answers."""
+        """What follows the encoder: stores the facts [N, D] whose mask is True, reads once, answers.
+
+        Without a query the question is the end of the facts: the memory steps through them, reading as it goes.
+        """
         memory = params["memory"]
-        state = store(self.memory, memory, self._room(memory, len(facts)), facts, mask=mask)
-        value, weights = self.memory.read(memory, state, query)[1]
+        if query is None:
+            value, weights = self._stream(memory, facts, mask)
+        else:
+            state = store(self.memory, memory, self._room(memory, len(facts)), facts, mask=mask)
+            value, weights = self.memory.read(memory, state, query)[1]
         value = value.reshape(-1)
         if self.answer == "tied":
             return Answer(memory["embeddings"][-1] @ value, weights)
@@ -280,6 +286,18 @@ class QuestionAnswering:
             first = jnp.concatenate([jnp.zeros(self.encoder.vocabulary, value.dtype), query])
             value = layers.gru(params["decoder"], first[None], value)[0]
         return Answer(self.logits(params, value), weights)
+
+    def _stream(self, params: Params, xs: Array, mask: Array) -> Readout:
+        """What is read at the last x that counts; the others leave the memory as it is."""
+        state = self.memory.init_state(params)
+        readout = jax.eval_shape(self.memory.step, params, state, xs[0])[1]
+        nothing = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), readout)
+
+        def step(carry, inputs):
+            x, counts = inputs
+            return where(counts, self.memory.step(params, carry[0], x), carry), None
+
+        return jax.lax.scan(step, (state, nothing), (xs, mask))[0][1]
 
     def logits(self, params: Params, value: Array) -> Array:
         """[V], of the entries of the vocabulary, from what was read."""
