@@ -72,6 +72,7 @@ class NthFarthest(SymbolTask):
 
         Distances of three vectors, first on a line, then in more and more dimensions; then of all vectors. A model that has
         found out what a distance is in few dimensions adds one to them easily; in sixteen at once that takes it very long.
+        Numbers are larger where there are fewer, so that the vectors of all lessons are equally long.
         """
         few = min(3, self.max_length)
         sizes = [size for size in (1, 2, 3, 4, 6, 8, 11, 16, 23) if size < self.vector_size]
@@ -85,7 +86,9 @@ class NthFarthest(SymbolTask):
         vector_key, label_key, reference_key, rank_key = jax.random.split(key, 4)
         t = jnp.arange(self.max_length)
         vectors = jax.random.uniform(vector_key, (self.max_length, self.vector_size), jnp.float32, -1.0, 1.0)
-        vectors = jnp.where(jnp.arange(self.vector_size) < numbers, vectors, 0)
+        if self.by_lesson:  # few numbers are stretched, so that vectors are as long as they will be
+            stretch = jnp.sqrt(self.vector_size / numbers)
+            vectors = jnp.where(jnp.arange(self.vector_size) < numbers, stretch * vectors, 0)
         labels = jax.random.permutation(label_key, self.max_length)
         reference, rank = (jax.random.randint(one, (), 0, count) for one in (reference_key, rank_key))
         distances = jnp.sum((vectors - vectors[reference]) ** 2, -1)
