@@ -77,6 +77,8 @@ class Config(Generic[TaskT, MemoryT]):
     """Outputs are clipped to +-clip."""
     hidden: tuple[int, ...] = ()
     """Sizes of hidden ReLU layers between the memory's read and the output."""
+    bypass_dropout: float = 0.0
+    """Chance, in training, that a number of the controller's output is dropped on its way past the memory."""
     optimizer: Optimizer = field(default_factory=Optimizer)
     write_cost: float = 0.0
     """Weight of how much writing changes the slots, per sequence, beside the loss; see experiments.effort."""
@@ -119,7 +121,8 @@ class Config(Generic[TaskT, MemoryT]):
         """The memory, its controller and a linear output, in the task's sizes; or the Transformer in the memory's place."""
         if isinstance(self.memory, SegmentTransformer):
             return dataclasses.replace(self.memory, input_size=self.task.input_size, output_size=self.task.output_size)
-        return SequenceModel(self._memory(), self.task.output_size, clip=self.clip, remat=self.remat, hidden=self.hidden)
+        memory, size = self._memory(), self.task.output_size
+        return SequenceModel(memory, size, self.clip, self.remat, self.hidden, self.bypass_dropout)
 
     def _memory(self) -> Memory:
         memory: Any = self.memory

@@ -72,8 +72,10 @@ def make_update(config: Config, mesh: Mesh | None = None):
         batch = task.sample(sample_key, config.batch, sample_lengths(task, length_key, config.batch, lesson))
         batch = meshes.over_data(batch, mesh)
 
+        keys = {"key": jax.random.split(jax.random.fold_in(key, 1), config.batch)} if config.bypass_dropout else {}
+
         def loss(params):
-            state, outputs, _ = jax.vmap(lambda xs: model(params, xs))(batch.inputs)
+            state, outputs, _ = jax.vmap(lambda xs, keys: model(params, xs, **keys))(batch.inputs, keys)
             value = task.loss(outputs, batch)
             return (value + config.write_cost * jnp.mean(state.change) if config.write_cost else value), value
 

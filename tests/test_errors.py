@@ -170,6 +170,11 @@ def test_errors_come_through_jit():
         (lambda: Plastic(5, rule="bcm"), r"Plastic\.rule is 'bcm'; legal: 'hebb', 'oja', 'modulated', 'retroactive'"),
         (lambda: FeedForward(5, 0), r"FeedForward\.hidden_size is 0"),
         (lambda: SequenceModel(GATED, 0), r"SequenceModel\.output_size is 0"),
+        (
+            lambda: SequenceModel(GATED, 2, bypass_dropout=1.0),
+            r"SequenceModel\.bypass_dropout is 1\.0.*0 <= bypass_dropout < 1",
+        ),
+        (lambda: SequenceModel(GATED, 2, bypass_dropout=0.1), r"bypass_dropout is 0\.1, but GRU has no controller"),
         # Options.
         (lambda: ntm(order="read"), r"NTM\.order is 'read'; legal: 'read_write', 'write_read', 'interleaved'"),
         (lambda: ntm(addressing="location"), r"NTM\.addressing is 'location'; legal: 'content_location', 'content'"),

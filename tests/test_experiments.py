@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import diffmem
+from diffmem.models import SequenceModel
 from diffmem.tasks import Copy, Traversal, sample_lengths
 from diffmem.tasks.babi import Vocabulary
 from experiments import config as configs
@@ -209,6 +210,25 @@ def test_slots_can_change_after_training():
     assert np.isfinite(larger["bits_per_sequence"]["3"])
     with pytest.raises(ValueError, match="LSTM has no slots"):
         evaluate.resized(configs.load("lstm_copy"), 23)
+
+
+def test_bypass_dropout_drops_the_controllers_output_only():
+    memory = diffmem.control(diffmem.NTM(input_size=50, slots=5, width=3), 4)
+    model = SequenceModel(memory, 2, bypass_dropout=0.5)
+    params, xs = model.init_params(jax.random.key(0)), jax.random.normal(jax.random.key(1), (40, 4))
+    values = model(params, xs)[2].value
+    identity = {**params, "output": {"kernel": jnp.eye(53), "bias": jnp.zeros(53)}}
+    np.testing.assert_array_equal(model(identity, xs)[1], values)  # without a key, as in evaluation
+    dropped = model(identity, xs, key=jax.random.key(2))[1]
+    np.testing.assert_array_equal(dropped[:, 50:], values[:, 50:])
+    kept = np.asarray(dropped[:, :50] != 0)
+    np.testing.assert_allclose(dropped[:, :50][kept], 2 * values[:, :50][kept], rtol=1e-6)
+    assert 0.45 < kept.mean() < 0.55
+    config = dataclasses.replace(configs.load("dnc_copy"), bypass_dropout=0.3, memory=diffmem.DNC(7, slots=4, width=3), batch=2)
+    one = train.initial_state(dataclasses.replace(config, steps=1))
+    first = jax.tree.map(lambda a: a[0], (one.params, one.optimizer, one.key))
+    losses = [jax.jit(train.make_update(dataclasses.replace(config, bypass_dropout=p)))(*first, None)[2] for p in (0.3, 0.0)]
+    assert losses[0] != losses[1]
 
 
 def test_writing_costs_what_it_changes():

@@ -61,9 +61,8 @@ class DNC:
         w_r = pi_b L^T w_r + pi_f L w_r + pi_c c_r;  r = sum_n w_r[n] M_n
 
     The memory alone. The published model is `control(DNC(input_size=hidden), input_size, clip=20.0)`: an LSTM of that many
-    hidden units, which sees what was read one step before. With its output and then the reads as value, bypass dropout
-    (Franke et al. 2018) is the caller's: drop from the first `hidden` numbers before the output layer, so that answers have
-    to come from the memory.
+    hidden units, which sees what was read one step before. Bypass dropout (Franke et al. 2018) is an option of
+    `diffmem.models.SequenceModel`.
 
     Args:
         input_size: length of x and of the query, the controller's output.

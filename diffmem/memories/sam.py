@@ -48,9 +48,9 @@ class SAM(SparseAccess):
 
     The backward pass costs as much as the forward pass, whatever the number of slots, and stores K rows per step: see
     `diffmem.sparse`. So does any training through `unroll` or `lax.scan`, with or without a controller, except that resets by
-    `starts` copy the memory once per step (in time, not in space). Forward-mode differentiation is not supported. The order of
-    use is kept by an int32 clock of accesses, which lasts for 2^31 / (heads (2 K + 1)) steps without a reset, 239 million by
-    default.
+    `starts` copy the memory once per step (in time, not in space). Forward-mode differentiation is not supported, nor are
+    second derivatives over a sequence. The order of use is kept by an int32 clock of accesses, which lasts for
+    2^31 / (heads (2 K + 1)) steps without a reset, 239 million by default.
 
     Args:
         input_size: length of x and of the query, the controller's output.

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from diffmem import layers
-from diffmem.base import Array, Memory, Params, Readout, check_counts
+from diffmem.base import Array, Memory, Params, Readout, check_counts, check_number
+from diffmem.controller import Controlled
 from diffmem.unroll import unroll
 
 
@@ -21,6 +22,9 @@ class SequenceModel:
         clip: if not None, outputs are clipped to +-clip.
         remat: see `diffmem.unroll`.
         hidden: sizes of hidden ReLU layers between the read and the output.
+        bypass_dropout: chance that a number of the controller's output is dropped on its way past the memory to the output
+            layer, so that answers have to come from the memory; needs a `Controlled` memory, and a key at each call in
+            training. Source: Franke, Niehues & Waibel 2018, Robust and Scalable Differentiable Neural Computer, section 3.2.
 
     Example:
         >>> import jax, diffmem
@@ -37,9 +41,16 @@ class SequenceModel:
     clip: float | None = None
     remat: int = 0
     hidden: tuple[int, ...] = ()
+    bypass_dropout: float = 0.0
 
     def __post_init__(self):
         check_counts(self, output_size=self.output_size)
+        check_number(self, "bypass_dropout", "a number, 0 <= bypass_dropout < 1", lambda chance: 0 <= chance < 1)
+        if self.bypass_dropout and not isinstance(self.memory, Controlled):
+            raise ValueError(
+                f"SequenceModel.bypass_dropout is {self.bypass_dropout}, but {type(self.memory).__name__} has no controller "
+                "whose output could pass the memory by; legal: 0"
+            )
         for size in self.hidden:
             check_counts(self, hidden=size)
 
@@ -49,7 +60,9 @@ class SequenceModel:
         sizes = (layers.size_of(self.memory.read_shape), *self.hidden, self.output_size)
         return {"memory": self.memory.init_params(memory), **layers.init_mlp(output, sizes)}
 
-    def __call__(self, params: Params, xs: Array, state: Any = None, starts: Array | None = None) -> tuple[Any, Array, Readout]:
+    def __call__(
+        self, params: Params, xs: Array, state: Any = None, starts: Array | None = None, key: Array | None = None
+    ) -> tuple[Any, Array, Readout]:
         """Runs one sequence.
 
         Args:
@@ -57,10 +70,18 @@ class SequenceModel:
             xs: [T, input_size].
             state: the memory's state before; None means the initial one.
             starts: [T] bool, see `diffmem.unroll`.
+            key: of what is dropped; None: nothing is.
 
         Returns:
             The final state, the outputs [T, output_size], and the memory's readouts [T, ...].
         """
         state, readout = unroll(self.memory, params["memory"], state, xs, starts=starts, remat=self.remat)
-        outputs = layers.mlp(params, readout.value.reshape(xs.shape[0], -1))
+        values = readout.value.reshape(xs.shape[0], -1)
+        if self.bypass_dropout and key is not None:
+            passing: Any = self.memory
+            output = values[:, : passing.memory.input_size]
+            kept = jax.random.bernoulli(key, 1 - self.bypass_dropout, output.shape)
+            dropped = jnp.where(kept, output / (1 - self.bypass_dropout), 0)
+            values = jnp.concatenate([dropped, values[:, passing.memory.input_size :]], axis=1)
+        outputs = layers.mlp(params, values)
         return state, outputs if self.clip is None else jnp.clip(outputs, -self.clip, self.clip), readout

@@ -22,7 +22,7 @@ config = Config(
     optimizer=Optimizer("adam", learning_rate=1e-3, warmup=200, cooldown=0.2, clip_norm=1.0),
     curriculum=0.2,
     batch=128,
-    steps=36_000,
+    steps=24_000,
     log_every=100,
     checkpoint_every=1000,
     lengths=("8",),
