@@ -150,7 +150,8 @@ class Traversal(GraphTask):
 
     Differences from the paper:
         - the lessons are ours, see `Traversal.lessons`; the last has graphs and paths of the size of its Underground task.
-          Lessons are mixed evenly in training, where the paper moves on when one is learned.
+          `sample_lengths` mixes lessons evenly, or moves on when one is learned, as in the paper, where it is given a lesson:
+          `python -m experiments.train dnc_traversal --curriculum 0.5`.
         - the Underground is another excerpt, of 106 edges instead of 84.
         - no end marker: the answer is as long as the query.
     """
@@ -216,7 +217,7 @@ class ShortestPath(GraphTask):
         ((32, 25, 92), (32, 25, 9))
 
     Differences from the paper:
-        - the lessons are ours and are mixed evenly, and the Underground is another excerpt, as in `Traversal`.
+        - the lessons are ours, and the Underground is another excerpt, as in `Traversal`.
         - training is on the right path; in the paper a model is also led along its own, and learns to go on from there.
         - pairs with several shortest paths are not asked about.
     """

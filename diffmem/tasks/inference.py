@@ -53,7 +53,7 @@ class Inference(GraphTask):
         ((32, 20, 92), (32, 20, 9), Array(1, dtype=int32))
 
     Differences from the paper:
-        - the lessons, the family and the relations are ours; lessons are mixed evenly in training.
+        - the lessons, the family and the relations are ours.
     """
 
     lessons = (
