@@ -223,6 +223,15 @@ def check_number(config, field: str, legal: str, within: Callable[[float], bool]
         raise ValueError(f"{type(config).__name__}.{field} is {value!r}; it must be {legal}")
 
 
+def check_sizes(config, field: str) -> None:
+    """Makes a list a tuple; raises ValueError unless the field then holds a tuple of integers >= 1."""
+    sizes = getattr(config, field)
+    if not isinstance(sizes, (tuple, list)):
+        raise ValueError(f"{type(config).__name__}.{field} is {sizes!r}; it must be a tuple of integers >= 1, such as (3, 2)")
+    object.__setattr__(config, field, tuple(sizes))
+    check_counts(config, **{f"{field}[{i}]": size for i, size in enumerate(sizes)})
+
+
 def check_choice(config, field: str, legal) -> None:
     """Raises ValueError unless the field holds one of the legal values."""
     value = getattr(config, field)

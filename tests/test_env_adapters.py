@@ -1,5 +1,6 @@
 """Environments of Gymnasium and gymnax, in and out: typed episodes in every way of resetting."""
 
+import re
 import subprocess
 import sys
 from typing import NamedTuple
@@ -171,8 +172,10 @@ def test_to_gymnasium_bad_input():
         to_gymnasium(envs.TMaze(), 0)
     vector = to_gymnasium(envs.TMaze(), 2)
     vector.reset()
-    with pytest.raises(ValueError, match=r"actions are \[0, 4\]; legal for each of 2: Discrete\(4\)"):
-        vector.step(np.array([0, 4]))
+    for actions, given in (([0, 4], "int64"), ([0.5, 1.0], "float64"), ([True, False], "bool"), (["a", "b"], "<U1")):
+        typed = rf"actions are {re.escape(repr(actions))}; legal for each of 2: Discrete\(4\); given: {given}\[2\]"
+        with pytest.raises(ValueError, match=typed):
+            vector.step(np.array(actions))
 
 
 def test_without_gymnasium():

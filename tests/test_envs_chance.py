@@ -187,6 +187,8 @@ def test_types_and_pictures(name):
         ("battleship", dict(size=3), "Battleship.ships is .2, 3, 3, 4. on a board of size 3"),
         ("battleship", dict(size=33), "that at most 32"),
         ("battleship", dict(ships=()), "there must be at least one"),
+        ("battleship", dict(ships=5), r"Battleship.ships is 5; it must be a tuple of integers >= 1, such as \(3, 2\)"),
+        ("battleship", dict(ships=(2, 0)), r"Battleship.ships\[1\] is 0"),
         ("battleship", dict(size=4, ships=(4, 4, 4)), "ship 1 may find no place"),
         ("minesweeper", dict(mines=14), "MineSweeper.mines is 14 on 16 squares; at least 3 must be clear"),
         ("multiarmed_bandit", dict(arms=0), "MultiarmedBandit.arms is 0"),

@@ -185,6 +185,16 @@ def ntm(**options):
         (lambda: SDNC(5, slots=8, heads=9), r"SDNC\.heads is 9, more than the 8 slots"),
         (lambda: control(ntm(), 9, controller="rnn"), r"controller is 'rnn'; legal: 'lstm', 'gru', 'feedforward'"),
         (lambda: control(ntm(), 9, depth=0), r"depth is 0; it must be an integer >= 1"),
+        # Spaces.
+        (lambda: envs.Discrete(0), r"Discrete\.n is 0; it must be an integer >= 1"),
+        (lambda: envs.Discrete(2.5), r"Discrete\.n is 2\.5"),
+        (lambda: envs.MultiDiscrete((2, 0)), r"MultiDiscrete\.counts\[1\] is 0"),
+        (lambda: envs.MultiDiscrete(3), r"MultiDiscrete\.counts is 3; it must be a tuple of integers >= 1"),
+        (lambda: envs.Box(1.0, 0.0, (2,)), r"Box\.low is 1\.0, Box\.high is 0\.0; .* low <= high"),
+        (lambda: envs.Box(0.0, float("nan"), (2,)), r"Box\.high is nan"),
+        (lambda: envs.Box("a", 1.0, (2,)), r"Box\.low is 'a'"),
+        (lambda: envs.Box((0.0, 0.0), (1.0, 1.0), (3,)), r"tuples of the shape \(3,\)"),
+        (lambda: envs.Box(0.0, 1.0, 3), r"Box\.shape is 3; it must be a tuple"),
     ],
 )
 def test_constructors(build, message):

@@ -444,9 +444,29 @@ def test_messages(options, message):
         config(**options)
 
 
-def test_action_out_of_range():
-    with pytest.raises(ValueError, match=r"action is 3; legal for Echo: Discrete\(n=3\)"):
-        envs.check_action(config().environment(), 3)
+@pytest.mark.parametrize(
+    ("env", "action", "message"),
+    [
+        ("echo", 3, r"action is 3; legal for Echo: Discrete\(n=3\); given: int64\[\]"),
+        ("echo", 0.5, r"action is 0\.5; .*given: float64\[\]"),
+        ("echo", 1.0, r"action is 1\.0; "),
+        ("echo", True, r"action is True; .*given: bool"),
+        ("echo", "a", "action is 'a'; "),
+        ("echo", None, r"action is None; .*given: object"),
+        ("echo_multi", [0.5, 0.5], r"action is \[0\.5, 0\.5\]; .*MultiDiscrete"),
+        ("echo_multi", [0, 2], r"action is \[0, 2\]; "),
+        ("echo_box", [True, False], r"action is \[True, False\]; .*Box"),
+        ("echo_box", [0.0, 1.5], r"action is \[0\.0, 1\.5\]; "),
+    ],
+)
+def test_action_that_is_none(env, action, message):
+    with pytest.raises(ValueError, match=message):
+        envs.check_action(config(env=env).environment(), action)
+
+
+@pytest.mark.parametrize(("env", "action"), [("echo", np.int8(2)), ("echo_multi", (2, 1)), ("echo_box", (0, 1)), ("echo", 0)])
+def test_legal_actions(env, action):
+    envs.check_action(config(env=env).environment(), action)
 
 
 def test_sweep_runs_what_is_missing(whole, tmp_path, monkeypatch, capsys):

@@ -82,8 +82,9 @@ class GymnasiumEnv(VectorEnv):
         if self._state is None:
             raise RuntimeError("step before reset")
         actions = np.asarray(actions)
-        if actions.shape != self.action_space.shape or not np.all(jax.vmap(self.env.action_space.contains)(actions)):
-            raise ValueError(f"actions are {actions.tolist()!r}; legal for each of {self.num_envs}: {self.single_action_space}")
+        if actions.shape != self.action_space.shape or not np.all(self.env.action_space.contains(actions)):
+            legal = f"legal for each of {self.num_envs}: {self.single_action_space}"
+            raise ValueError(f"actions are {actions.tolist()!r}; {legal}; given: {actions.dtype}{list(actions.shape)}")
         self._state, out = self._step(self._keys(), self.params, self._state, actions)
         reward, terminated, truncated = (np.asarray(x) for x in (out.reward, out.terminated, out.truncated))
         self._return, self._length, infos = self._return + reward, self._length + 1, {}
