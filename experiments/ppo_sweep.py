@@ -18,6 +18,7 @@ import tyro
 from diffmem import envs
 from experiments import ppo, runs
 from experiments.rl import Config
+from experiments.rl.config import split_options
 from experiments.runtime import Diverged, use_compilation_cache, use_cpu_cores
 
 RESULTS = runs.RESULTS / "rl" / "sweep.jsonl"
@@ -46,7 +47,7 @@ def cells(options: Options) -> list[Config]:
     for env in names:
         for memory in options.memories:
             name, _, fields = memory.partition(":")
-            changes = {"memory": name, "memory_options": tuple(fields.split(",")) if fields else ()}
+            changes = {"memory": name, "memory_options": split_options(fields)}
             found.append(dataclasses.replace(options.run, env=env, difficulty=None, env_options=(), **changes))
     return found
 

@@ -18,13 +18,14 @@ from diffmem import envs
 from experiments import evaluate, ppo, ppo_sweep
 from experiments.checkpoint import Checkpoints
 from experiments.rl import Config, advantages, collect, evaluation, initial_agents, learn, make_optimizer
-from experiments.rl.config import CORES, parse_options
+from experiments.rl.config import CORES, NUMBERS, parse_options, split_options
 from experiments.rl.learning import loss, refreshed, samples_of
 from experiments.runtime import Diverged
 from tests import toy_envs
 from tests.test_experiments import same
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "echo")
+nan = float("nan")
 SMALL = {
     "width": 6,
     "heads": (5,),
@@ -404,7 +405,9 @@ def test_command_line():
     assert run.model().memory == diffmem.NTM(128, **{**CORES["ntm"], "slots": 9, "order": "write_read"})
     assert folder.as_posix() == "runs/ppo/echo_long_ntm"
     assert ppo.parse(["echo", "--difficulty", "long"])[0].environment() == run.environment()
-    assert parse_options(("a=1", "b-c=x")) == {"a": 1, "b_c": "x"}
+    assert parse_options(("a=1", "b-c=x", "d=false", "e=True")) == {"a": 1, "b_c": "x", "d": False, "e": True}
+    assert split_options("a=(1e-6,(2,3)),b-c=[4,5],d=x") == ("a=(1e-6,(2,3))", "b-c=[4,5]", "d=x")
+    assert split_options("") == ()
 
 
 @pytest.mark.parametrize("name", diffmem.names())
@@ -436,6 +439,22 @@ def test_every_memory_is_a_core(name):
         ({"state": "zero", "env": "echo_long"}, "up to 51 steps; use chunk=0 and rollout >= 51"),
         ({"checkpoint_every": 7}, "must be a multiple of log_every, 5"),
         ({"controller": "rnn"}, "Config.controller is 'rnn'; legal: 'none'"),
+        ({"memory_options": ("input_size=3",)}, "Config.memory_options has input_size=3; it is Config.width, 6: set that"),
+        ({"memory_options": ("name=x",)}, "GRU has no field 'name'"),
+        ({"memory_options": ("learned_state=yes",)}, "GRU.learned_state is 'yes'; legal: True, False"),
+        ({"env_options": ("difficulty=long",)}, "Echo has no field 'difficulty'; .*known: symbols, lag"),
+        ({"env_options": ("cut=1",)}, "Echo.cut is 1; legal: True, False"),
+        ({"heads": 64}, "Config.heads is 64; it must be a tuple of integers"),
+        (
+            {"timescales": ("omegas",), "memory": "ffm", "memory_options": ()},
+            "has 'omegas', but ffm has no such; did you mean 'omega'",
+        ),
+        ({"seed": -1}, "Config.seed is -1"),
+        *(({field: nan}, f"Config.{field} is nan; it must be") for field in NUMBERS),
+        *(({field: "1"}, f"Config.{field} is '1'; it must be") for field in NUMBERS),
+        *(({field: -0.1}, f"Config.{field} is -0.1; it must be") for field in NUMBERS),
+        *(({field: 1.5}, f"Config.{field} is 1.5; it must be a number from 0 to 1") for field in ("discount", "trace")),
+        *(({field: 0.0}, f"Config.{field} is 0.0; it must be a") for field in ("learning_rate", "clip", "max_gradient")),
     ],
     ids=str,
 )
@@ -495,6 +514,8 @@ def test_sweep_runs_what_is_missing(whole, tmp_path, monkeypatch, capsys):
     ppo_sweep.main(["echo_long", *arguments, "--memories", "gru", "--run.entropy", "0.5"])
     ppo_sweep.main(["echo_long", *arguments, "--memories", "gru:hidden_size=9,learned_state=True"])
     assert ran[2:] == [("echo", "gru", "echo_long_gru"), ("echo", "gru", "echo_long_gru_hidden_size=9_learned_state=True")]
+    ppo_sweep.main(["echo_long", *arguments, "--memories", "ffm:decay_limits=(1e-6,2.0),context_size=2"])
+    assert ran[4:] == [("echo", "ffm", "echo_long_ffm_decay_limits=(1e-6,2.0)_context_size=2")]
 
 
 def test_evaluation_of_a_run_on_other_environments(whole, tmp_path, capsys):
@@ -507,8 +528,13 @@ def test_evaluation_of_a_run_on_other_environments(whole, tmp_path, capsys):
     for mean in found["on"][other]["seeds"]:
         assert abs(6 * mean - round(6 * mean)) < 1e-3
     assert found["on"][other]["return"] == pytest.approx(np.median(found["on"][other]["seeds"]), abs=1e-4)
-    with pytest.raises(ValueError, match="Echo has no field 'lagg'"):
-        evaluate.main([str(whole[1]), "--on", "lagg=2"])
+    for fields, message in [
+        ("lagg=2", "Echo has no field 'lagg'"),
+        ("difficulty=long", "Echo has no field 'difficulty'"),
+        ("symbols=4", r"--on symbols=4: the run's network takes observations of Discrete\(n=3\) .* there are Discrete\(n=4\)"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            evaluate.main([str(whole[1]), "--on", fields])
 
 
 def test_evaluation_counts_first_episodes(monkeypatch):

@@ -313,19 +313,41 @@ def entry(name: str) -> Entry:
     return _REGISTRY.find(name)
 
 
+def split_name(name: str) -> tuple[str, str | None]:
+    """An environment's name and difficulty from either "repeat_previous" or "repeat_previous_easy".
+
+    Raises:
+        ValueError: no environment has this name, or not this level.
+    """
+    if name in tuple(_REGISTRY) or not isinstance(name, str):
+        return name, None
+    front, _, level = name.rpartition("_")
+    if front not in _REGISTRY:
+        _REGISTRY.find(name)
+    _check_level(front, level)
+    return front, level
+
+
+def _check_level(name: str, difficulty: Any) -> None:
+    levels = tuple(_REGISTRY[name].levels)
+    if difficulty not in levels:
+        raise ValueError(f"{name} has no difficulty {difficulty!r}{suggest(difficulty, levels)}")
+
+
 def make(name: str, difficulty: str | None = None, **fields) -> Any:
     """Builds an environment: `make("repeat_previous", "hard")`; without a difficulty, its first level.
 
     Args:
-        name: one of `names()`.
+        name: one of `names()`; without a difficulty, name and difficulty may come in one: "repeat_previous_hard".
         difficulty: one of the environment's levels.
         fields: what differs from that level.
 
     Raises:
         ValueError: an unknown name, difficulty or field, with the nearest one suggested, or an illegal value.
     """
+    if difficulty is None:
+        name, difficulty = split_name(name)
     found = entry(name)
     difficulty = next(iter(found.levels)) if difficulty is None else difficulty
-    if difficulty not in found.levels:
-        raise ValueError(f"{name} has no difficulty {difficulty!r}{suggest(difficulty, found.levels)}")
+    _check_level(name, difficulty)
     return build(found.cls, {**found.levels[difficulty], **fields})

@@ -12,7 +12,7 @@ import tyro
 
 from experiments import runs
 from experiments.checkpoint import Checkpoints
-from experiments.rl.config import Config
+from experiments.rl.config import Config, split_options
 from experiments.rl.learning import collect, initial_agents
 
 
@@ -69,8 +69,15 @@ def evaluate(config: Config, params: Any, on: tuple[str, ...] = (), episodes: in
     whole: dict[str, Any] = {"envs": episodes, "chunk": 0, "minibatches": 1, "state": "stored", "burn_in": 0}
     found = {}
     for fields in on or ("",):
-        options = (*config.env_options, *(fields.split(",") if fields else ()))
-        means = returns(dataclasses.replace(config, env_options=options, **whole), params, seed).mean(1).round(4).tolist()
+        there = dataclasses.replace(config, env_options=(*config.env_options, *split_options(fields)), **whole)
+        shapes = [jax.eval_shape(one.model().init_params, jax.random.key(0)) for one in (config, there)]
+        if shapes[0] != shapes[1]:
+            spaces = [(one.environment().observation_space, one.environment().action_space) for one in (config, there)]
+            raise ValueError(
+                f"--on {fields}: the run's network takes observations of {spaces[0][0]} and acts in {spaces[0][1]}; there are "
+                f"{spaces[1][0]} and {spaces[1][1]}"
+            )
+        means = returns(there, params, seed).mean(1).round(4).tolist()
         found[fields] = {"return": round(float(np.median(means)), 4), "seeds": means}
     return found
 
