@@ -177,6 +177,17 @@ def test_types_and_pictures(name):
     assert env.render(state).strip()
 
 
+@pytest.mark.parametrize(("decks", "kinds"), [(1, 2), (2, 4), (1, 13)])
+def test_cards_of_concentration_are_aligned(decks, kinds):
+    """Every row is equally long, whatever has been seen, and cards do not touch."""
+    env = envs.Concentration(decks, kinds)
+    state, _ = env.reset(jax.random.key(0), env.init_params())
+    seen = (jnp.arange(env.action_space.n, dtype=jnp.int8) * 5) % (kinds + 1) - 1
+    rows = env.render(state._replace(seen=seen)).split("\n")
+    assert {len(row) for row in rows} == {len(rows[0])}
+    assert all(len(row.split()) == 13 for row in rows)
+
+
 @pytest.mark.parametrize(
     ("name", "fields", "message"),
     [

@@ -21,6 +21,7 @@ from experiments.rl import Config, advantages, collect, evaluation, initial_agen
 from experiments.rl.config import CORES, NUMBERS, parse_options, split_options
 from experiments.rl.learning import loss, refreshed, samples_of
 from experiments.runtime import Diverged
+from experiments.tables import agents
 from tests import toy_envs
 from tests.test_experiments import same
 
@@ -384,6 +385,20 @@ def test_summary_and_picture(whole, tmp_path):
     assert (tmp_path / "a.png").stat().st_size > 1000
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_no_episode_ends(tmp_path, capfd):
+    """Nothing is published of what there is not, in JSON that any reader takes; tables cope; one line says so."""
+    run = config(env_options=("max_steps=50",), steps=96, log_every=1, checkpoint_every=2)
+    result = ppo.run(run, tmp_path, progress=False)
+    said = "No episode ended in 24 steps of each environment: there is no return. An episode of echo_easy can last 50 steps\n"
+    assert capfd.readouterr() == (said, "")
+    refuse = lambda constant: pytest.fail(f"{constant} in JSON")  # noqa: E731
+    assert json.loads((tmp_path / "result.json").read_text(), parse_constant=refuse) == result
+    assert (result["mmer"], result["mmer_spread"], result["mmer_seeds"], result["final"]) == (None, None, [None], None)
+    assert ppo_sweep.row(result).split()[2:5] == ["-"] * 3
+    assert "| no episode ended |" in agents.agents([result])
+
+
 def test_finished_and_foreign_folders(whole):
     run, folder, state = whole
     assert same(ppo.train(run, folder, progress=False), state)
@@ -403,7 +418,8 @@ def test_command_line():
     run, folder = ppo.parse(["echo_long", "--memory", "ntm", "--memory-options", "slots=9", "order=write_read", "--seeds", "3"])
     assert (run.env, run.difficulty, run.seeds) == ("echo", "long", 3)
     assert run.model().memory == diffmem.NTM(128, **{**CORES["ntm"], "slots": 9, "order": "write_read"})
-    assert folder.as_posix() == "runs/ppo/echo_long_ntm"
+    assert folder.as_posix() == "runs/ppo/echo_long_ntm_slots=9_order=write_read"
+    assert ppo.parse(["echo", "--env-options", "lag=2"])[1].as_posix() == "runs/ppo/echo_easy_lag=2_gru"
     assert ppo.parse(["echo", "--difficulty", "long"])[0].environment() == run.environment()
     assert parse_options(("a=1", "b-c=x", "d=false", "e=True")) == {"a": 1, "b_c": "x", "d": False, "e": True}
     assert split_options("a=(1e-6,(2,3)),b-c=[4,5],d=x") == ("a=(1e-6,(2,3))", "b-c=[4,5]", "d=x")
