@@ -260,8 +260,8 @@ def run(config: Config, folder: Path, *, progress: bool = True) -> dict[str, Any
     if None in result["mmer_seeds"]:
         steps = config.iterations * config.rollout
         print(
-            f"No episode{' of some seed' if config.seeds > 1 else ''} ended in {steps:,} steps of each environment: there is no "
-            f"return. An episode of {result['env']} can last {config.environment().max_steps:,} steps"
+            f"No episode{' of some seed' if config.seeds > 1 else ''} ended in {steps:,} steps of each environment: there is "
+            f"no return. An episode of {result['env']} can last {config.environment().max_steps:,} steps"
         )
     (folder / "result.json").write_text(json.dumps(result) + "\n")
     draw({config.memory: result["curve"]}, folder / "learning.png")
