@@ -1,12 +1,14 @@
 """Trains an agent with a memory: `python -m experiments.ppo repeat_previous --difficulty easy --memory gru --seeds 3`.
 
 Recurrent PPO, all of it compiled: environments, acting, learning, seeds side by side. `repeat_previous_easy` is the same as
-`repeat_previous --difficulty easy`. A run is one folder: config.json, metrics.jsonl (a line per rollout), checkpoints/, and in
-the end result.json and learning.png. Started again, an interrupted run continues from its newest checkpoint and ends
-bit-identical to one that was never interrupted. `python -m experiments.ppo_sweep` fills a table of memories and environments.
+`repeat_previous --difficulty easy`; the name may also come as `--env NAME`. A run is one folder: config.json, metrics.jsonl (a
+line per rollout), checkpoints/, and in the end result.json and learning.png. Started again, an interrupted run continues from
+its newest checkpoint and ends bit-identical to one that was never interrupted. `python -m experiments.ppo_sweep` fills a table
+of memories and environments; `python -m experiments.evaluate RUN --render 20` shows what an agent does.
 """
 
 import json
+import re
 import sys
 import time
 from dataclasses import dataclass
@@ -243,6 +245,10 @@ class Options:
 
 def parse(arguments: list[str]) -> tuple[Config, Path]:
     """The run and its folder."""
+    arguments = [part for argument in arguments for part in re.split("(?<=^--env)=", argument)]
+    if "--env" in arguments:  # for tyro an argument has a name or a place, not both
+        at = arguments.index("--env")
+        arguments = [*arguments[at + 1 : at + 2], *arguments[:at], *arguments[at + 2 :]]
     options = tyro.cli(Options, args=arguments, prog="python -m experiments.ppo", description=__doc__)
     config = options.run
     return config, options.out or Path("runs") / "ppo" / folder_name(config)

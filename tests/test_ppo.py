@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import re
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -419,6 +420,10 @@ def test_command_line():
     assert (run.env, run.difficulty, run.seeds) == ("echo", "long", 3)
     assert run.model().memory == diffmem.NTM(128, **{**CORES["ntm"], "slots": 9, "order": "write_read"})
     assert folder.as_posix() == "runs/ppo/echo_long_ntm_slots=9_order=write_read"
+    for name in (["--env", "echo_long"], ["--env=echo_long"], ["--env", "echo", "--difficulty", "long"]):
+        assert ppo.parse(["--seeds", "3", "--memory-options", "hidden_size=9", *name])[0] == Config(
+            "echo_long", seeds=3, memory_options=("hidden_size=9",)
+        )
     assert ppo.parse(["echo", "--env-options", "lag=2"])[1].as_posix() == "runs/ppo/echo_easy_lag=2_gru"
     assert ppo.parse(["echo", "--difficulty", "long"])[0].environment() == run.environment()
     assert parse_options(("a=1", "b-c=x", "d=false", "e=True")) == {"a": 1, "b_c": "x", "d": False, "e": True}
@@ -551,6 +556,24 @@ def test_evaluation_of_a_run_on_other_environments(whole, tmp_path, capsys):
     ]:
         with pytest.raises(ValueError, match=message):
             evaluate.main([str(whole[1]), "--on", fields])
+
+
+def test_watching_an_agent(whole, capsys):
+    """Five steps: the last picture of an episode of three, the first of the next; rewards are for what was in the pictures."""
+    evaluate.main([str(whole[1]), "--on", "lag=0,max_steps=3", "--episodes", "1", "--render", "5"])
+    first, *later = re.split(r"\n(?=step|a new)", capsys.readouterr().out.replace("\n\n", "\n"))
+    typed = ["step 1", "step 2", "step 3", "a new episode", "step 4", "step 5"]
+    assert [text.split("\n")[0].split(":")[0] for text in later] == typed
+    symbol = int(first.splitlines()[-1].strip("[]"))
+    for t, text in enumerate(later):
+        said, picture = text.split("\n")[:2]
+        if said.startswith("step"):
+            action, reward, end = re.fullmatch(r"step \d: action (\d), reward ([\d.]+)(.*)", said).groups()
+            assert float(reward) == (0.3333 if int(action) == symbol else 0)
+            assert end == (", the episode ends" if t == 2 else "")
+        symbol = int(picture.strip("[]"))
+    with pytest.raises(ValueError, match="--render is -1; it must be an integer >= 0"):
+        evaluate.main([str(whole[1]), "--render", "-1"])
 
 
 def test_evaluation_counts_first_episodes(monkeypatch):
