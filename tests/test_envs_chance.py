@@ -175,6 +175,8 @@ def test_types_and_pictures(name):
             assert jax.eval_shape(env.oracle, params, state) == jax.ShapeDtypeStruct(action.shape, jnp.int32)
     state, _ = jax.jit(env.reset)(jax.random.key(1), params)
     assert env.render(state).strip()
+    with pytest.raises(ValueError, match=f"{type(env).__name__}.render takes the state of one environment"):
+        env.render(jax.tree.map(lambda a: a[None], state))
 
 
 @pytest.mark.parametrize(("decks", "kinds"), [(1, 2), (2, 4), (1, 13)])

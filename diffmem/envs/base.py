@@ -7,6 +7,7 @@ the batch.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache, wraps
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
@@ -281,7 +282,7 @@ _REGISTRY = Registry("environment")
 
 
 def register(name: str, *, source: str, levels: Mapping[str, Mapping[str, Any]]):
-    """Class decorator that makes an environment known to `make`.
+    """Class decorator that makes an environment known to `make`, and its `render` refuse a batch of states.
 
     Args:
         name: what `make` calls it.
@@ -294,9 +295,28 @@ def register(name: str, *, source: str, levels: Mapping[str, Mapping[str, Any]])
 
     def add(cls: C) -> C:
         _REGISTRY.add(name, Entry(cls, source, levels))
+        environment: Any = cls
+        environment.render = _of_one(environment.render)
         return cls
 
     return add
+
+
+@cache
+def _axes(env: Environment) -> list[int]:
+    state = jax.eval_shape(env.reset, jax.random.key(0), env.init_params())[0]
+    return [leaf.ndim for leaf in jax.tree.leaves(state)]
+
+
+def _of_one(render):
+    @wraps(render)
+    def checked(env, state):
+        if [np.ndim(leaf) for leaf in jax.tree.leaves(state)] != _axes(env):
+            one = "jax.tree.map(lambda a: a[0], state) is the first of a batch"
+            raise ValueError(f"{type(env).__name__}.render takes the state of one environment; {one}")
+        return render(env, state)
+
+    return checked
 
 
 def names() -> tuple[str, ...]:
