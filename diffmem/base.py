@@ -132,7 +132,7 @@ class Registry(dict[str, Any]):
 
     def find(self, name: str) -> Any:
         """Raises ValueError for an unknown name, and suggests the nearest."""
-        if name not in self:
+        if name not in tuple(self):  # a tuple: anything can be looked for, hashable or not
             raise ValueError(f"unknown {self.kind} {name!r}{suggest(name, sorted(self))}")
         return self[name]
 
@@ -194,18 +194,23 @@ def build(cls: Any, fields: Mapping[str, Any]) -> Any:
     """An object of a dataclass with these fields.
 
     Raises:
-        ValueError: an unknown field, with the nearest one suggested, or an illegal value.
+        ValueError: an unknown field, with the nearest one suggested, a field that is missing, or an illegal value.
     """
-    known = [f.name for f in dataclasses.fields(cls) if f.init]
-    for field in fields:
+    known = {f.name: f for f in dataclasses.fields(cls) if f.init}
+    for field, value in fields.items():
         if field not in known:
             raise ValueError(f"{cls.__name__} has no field {field!r}{suggest(field, known)}")
+        if known[field].type is bool and not isinstance(value, bool):
+            raise ValueError(f"{cls.__name__}.{field} is {value!r}; legal: True, False")
+    for name, f in known.items():
+        if name not in fields and f.default is f.default_factory is dataclasses.MISSING:
+            raise ValueError(f"{cls.__name__}.{name} is missing: it has no default")
     return cls(**fields)
 
 
 def suggest(word: str, known) -> str:
     """The end of an error message: the nearest known word, and all of them."""
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(word), known, n=1, cutoff=0.5)
     return (f"; did you mean {near[0]!r}?" if near else ";") + f" known: {', '.join(known)}"
 
 
@@ -221,6 +226,24 @@ def check_number(config, field: str, legal: str, within: Callable[[float], bool]
     value = getattr(config, field)
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not within(float(value)):
         raise ValueError(f"{type(config).__name__}.{field} is {value!r}; it must be {legal}")
+
+
+def check_sizes(config, field: str) -> None:
+    """Makes a list a tuple; raises ValueError unless the field then holds a tuple of integers >= 1."""
+    sizes = getattr(config, field)
+    if not isinstance(sizes, (tuple, list)):
+        raise ValueError(f"{type(config).__name__}.{field} is {sizes!r}; it must be a tuple of integers >= 1, such as (3, 2)")
+    object.__setattr__(config, field, tuple(sizes))
+    check_counts(config, **{f"{field}[{i}]": size for i, size in enumerate(sizes)})
+
+
+def check_range(config, field: str, legal: str, within: Callable[[float, float], bool]) -> None:
+    """Makes a list a tuple; raises ValueError unless the field then holds a pair of real numbers for which `within` is true."""
+    pair = getattr(config, field)
+    numeric = isinstance(pair, (tuple, list)) and all(isinstance(x, numbers.Real) and not isinstance(x, bool) for x in pair)
+    if not (numeric and len(pair) == 2 and within(*map(float, pair))):
+        raise ValueError(f"{type(config).__name__}.{field} is {pair!r}; it must be {legal}")
+    object.__setattr__(config, field, tuple(pair))
 
 
 def check_choice(config, field: str, legal) -> None:

@@ -5,7 +5,7 @@ committed. Every seed of the run sees the same sequences, drawn from --seed and 
 by length, the median over the run's seeds, and every seed under "seeds".
 
 Runs on bAbI and runs of experiments.ppo have options of their own: `python -m experiments.evaluate babi_memn2n --help`, `python
--m experiments.evaluate runs/ppo_run --help`.
+-m experiments.evaluate runs/ppo_run --help`; `--render 20` shows what an agent of the latter does.
 """
 
 import dataclasses

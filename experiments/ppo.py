@@ -1,12 +1,14 @@
 """Trains an agent with a memory: `python -m experiments.ppo repeat_previous --difficulty easy --memory gru --seeds 3`.
 
 Recurrent PPO, all of it compiled: environments, acting, learning, seeds side by side. `repeat_previous_easy` is the same as
-`repeat_previous --difficulty easy`. A run is one folder: config.json, metrics.jsonl (a line per rollout), checkpoints/, and in
-the end result.json and learning.png. Started again, an interrupted run continues from its newest checkpoint and ends
-bit-identical to one that was never interrupted. `python -m experiments.ppo_sweep` fills a table of memories and environments.
+`repeat_previous --difficulty easy`; the name may also come as `--env NAME`. A run is one folder: config.json, metrics.jsonl (a
+line per rollout), checkpoints/, and in the end result.json and learning.png. Started again, an interrupted run continues from
+its newest checkpoint and ends bit-identical to one that was never interrupted. `python -m experiments.ppo_sweep` fills a table
+of memories and environments; `python -m experiments.evaluate RUN --render 20` shows what an agent does.
 """
 
 import json
+import re
 import sys
 import time
 from dataclasses import dataclass
@@ -123,8 +125,8 @@ def train(config: Config, folder: Path, *, progress: bool = True) -> RunState:
         runs.keep_lines_up_to(metrics, step)
         before = read_lines(metrics)[-1] if step else {"seconds": 0.0, "cpu_seconds": 0.0}
         per_step = config.envs * config.rollout
-        bar = tqdm(total=config.iterations * per_step, initial=step * per_step, unit="step", unit_scale=True)
-        bar.disable = not progress
+        total, done = config.iterations * per_step, step * per_step
+        bar = tqdm(total=total, initial=done, unit="step", unit_scale=True, disable=not progress)
         started = {"seconds": time.perf_counter(), "cpu_seconds": time.process_time()}
         with bar, metrics.open("a") as log:
             while step < config.iterations:
@@ -140,7 +142,7 @@ def train(config: Config, folder: Path, *, progress: bool = True) -> RunState:
                     print(json.dumps({"step": step, "env_steps": step * per_step, **values, **took}), file=log)
                 log.flush()
                 bar.update(count * per_step)
-                if np.isfinite(lines["return"]).any():
+                if np.isfinite(lines["return"][-1]).any():
                     bar.set_postfix({"return": f"{np.nanmedian(lines['return'][-1]):.3f}"})
                 if step % config.checkpoint_every == 0 or step == config.iterations:
                     checkpoints.save(step, state)
@@ -172,11 +174,17 @@ def _number(value: float) -> float | int | None:
     return float(f"{value:.6g}") if np.isfinite(value) else None
 
 
+def _rounded(value: float) -> float | None:
+    """A return as it is published."""
+    return round(float(value), 4) if np.isfinite(value) else None
+
+
 def summary(config: Config, folder: Path) -> dict[str, Any]:
     """What is published of a run.
 
     mmer: the best mean episodic return of a rollout, per seed, as POPGym reports it (training-time, sampled actions; a maximum,
-    so biased upwards). final: the mean over the last tenth of the rollouts. parameters and state_reals: of one agent.
+    so biased upwards). final: the mean over the last tenth of the rollouts. None where no episode ended, in a seed or then.
+    parameters and state_reals: of one agent.
     """
     lines, model = read_lines(folder / "metrics.jsonl"), config.model()
     returns = np.array([line["return"] for line in lines], float)  # [rollouts, seeds], NaN where no episode ended
@@ -184,17 +192,19 @@ def summary(config: Config, folder: Path) -> dict[str, Any]:
     state = jax.eval_shape(model.init_state, params)
     reals = [leaf.size for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
     complex_reals = [leaf.size for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.complexfloating)]
-    mmer = np.nanmax(returns, 0)
+    mmer = np.fmax.reduce(returns, 0)
+    late = returns[-max(len(returns) // 10, 1) :]
+    final = late[np.isfinite(late)]
     warm = lines[min(config.log_every, len(lines)) - 1]  # the first compiled call includes compiling
     rollouts, seconds = len(lines) - warm["step"], lines[-1]["seconds"] - warm["seconds"]
     speed = config.seeds * config.envs * config.rollout * rollouts / seconds if rollouts else None
     return {
         "env": f"{config.env}_{config.difficulty}",
         "memory": config.memory,
-        "mmer": round(float(mmer.mean()), 4),
-        "mmer_spread": round(float(mmer.std(ddof=1)), 4) if config.seeds > 1 else None,
-        "mmer_seeds": mmer.round(4).tolist(),
-        "final": round(float(np.nanmean(returns[-max(len(returns) // 10, 1) :])), 4),
+        "mmer": _rounded(mmer.mean()),
+        "mmer_spread": _rounded(mmer.std(ddof=1)) if config.seeds > 1 else None,
+        "mmer_seeds": [_rounded(one) for one in mmer],
+        "final": _rounded(final.mean()) if len(final) else None,
         "env_steps": lines[-1]["env_steps"],
         "ratio_error": max(max(line["ratio_error"]) for line in lines),
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
@@ -230,20 +240,35 @@ class Options:
 
     run: Annotated[Config, tyro.conf.arg(name="")]
     out: Path | None = None
-    """The run's folder; runs/ppo/<environment>_<difficulty>_<memory> by default."""
+    """The run's folder; runs/ppo/<environment>_<difficulty>_<memory> by default, with the options of both."""
 
 
 def parse(arguments: list[str]) -> tuple[Config, Path]:
     """The run and its folder."""
+    arguments = [part for argument in arguments for part in re.split("(?<=^--env)=", argument)]
+    if "--env" in arguments:  # for tyro an argument has a name or a place, not both
+        at = arguments.index("--env")
+        arguments = [*arguments[at + 1 : at + 2], *arguments[:at], *arguments[at + 2 :]]
     options = tyro.cli(Options, args=arguments, prog="python -m experiments.ppo", description=__doc__)
     config = options.run
-    return config, options.out or Path("runs") / "ppo" / f"{config.env}_{config.difficulty}_{config.memory}"
+    return config, options.out or Path("runs") / "ppo" / folder_name(config)
+
+
+def folder_name(config: Config) -> str:
+    """Environment and memory, each with its options."""
+    return "_".join([config.env, str(config.difficulty), *config.env_options, config.memory, *config.memory_options])
 
 
 def run(config: Config, folder: Path, *, progress: bool = True) -> dict[str, Any]:
     """Trains, and writes down the result."""
     train(config, folder, progress=progress)
     result = summary(config, folder)
+    if None in result["mmer_seeds"]:
+        steps = config.iterations * config.rollout
+        print(
+            f"No episode{' of some seed' if config.seeds > 1 else ''} ended in {steps:,} steps of each environment: there is "
+            f"no return. An episode of {result['env']} can last {config.environment().max_steps:,} steps"
+        )
     (folder / "result.json").write_text(json.dumps(result) + "\n")
     draw({config.memory: result["curve"]}, folder / "learning.png")
     return result

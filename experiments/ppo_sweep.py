@@ -18,6 +18,7 @@ import tyro
 from diffmem import envs
 from experiments import ppo, runs
 from experiments.rl import Config
+from experiments.rl.config import split_options
 from experiments.runtime import Diverged, use_compilation_cache, use_cpu_cores
 
 RESULTS = runs.RESULTS / "rl" / "sweep.jsonl"
@@ -46,7 +47,7 @@ def cells(options: Options) -> list[Config]:
     for env in names:
         for memory in options.memories:
             name, _, fields = memory.partition(":")
-            changes = {"memory": name, "memory_options": tuple(fields.split(",")) if fields else ()}
+            changes = {"memory": name, "memory_options": split_options(fields)}
             found.append(dataclasses.replace(options.run, env=env, difficulty=None, env_options=(), **changes))
     return found
 
@@ -58,9 +59,9 @@ def read(results: Path) -> list[dict[str, Any]]:
 
 def row(cell: dict[str, Any]) -> str:
     """A finished cell as a line of the table."""
-    spread = "-" if cell["mmer_spread"] is None else f"{cell['mmer_spread']:.3f}"
+    mmer, spread, final = ("-" if cell[name] is None else f"{cell[name]:.3f}" for name in ("mmer", "mmer_spread", "final"))
     return (
-        f"{cell['env']:28s} {cell['memory']:12s} {cell['mmer']:7.3f} {spread:>6s} {cell['final']:7.3f} "
+        f"{cell['env']:28s} {cell['memory']:12s} {mmer:>7s} {spread:>6s} {final:>7s} "
         f"{cell['parameters']:9d} {cell['state_reals']:6d} {cell['steps_per_second'] or 0:8d} {cell['seconds']:8.0f}"
     )
 
@@ -78,8 +79,7 @@ def main(arguments: list[str]) -> list[dict[str, Any]]:
     for config in wanted:
         done = [cell for cell in read(options.results) if cell["config"] == config.to_json()]
         if not done:
-            name = "_".join([config.env, str(config.difficulty), config.memory, *config.memory_options])
-            done = [ppo.run(config, options.out / name)]
+            done = [ppo.run(config, options.out / ppo.folder_name(config))]
             with options.results.open("a") as file:
                 print(json.dumps(done[0]), file=file)
         finished.append(done[0])

@@ -87,6 +87,9 @@ def agent(memory, observations=Box(-1.0, 1.0, (3,)), actions=Discrete(4), **opti
     return ActorCritic(observations, actions, memory, FlatEncoder(memory.input_size), heads=(6,), **options)
 
 
+AGENT = agent(diffmem.GRU(5, 6))
+
+
 @functools.cache
 def program(memory, skip=False):
     """One compiled batch: single steps, the sequence, and two chunks of it."""
@@ -204,9 +207,13 @@ def test_types_propagate():
     [
         (lambda: agent(diffmem.GRU(5, 6), Box(0.0, 1.0, (4, 3, 2))), r"not flat: pass encoder=GridEncoder\(\).*ravel=True"),
         (lambda: agent(diffmem.GRU(5, 6), Box(0.0, 1.0, (4, 3, 2, 2))), r"not flat: pass encoder=FlatEncoder\(ravel=True\)"),
-        (lambda: dataclasses.replace(agent(diffmem.GRU(5, 6)), encoder=GridEncoder(5)), "no picture or board"),
-        (lambda: dataclasses.replace(agent(diffmem.GRU(5, 6)), encoder=FlatEncoder(7)), "takes vectors of 5, .* width is 7"),
+        (lambda: dataclasses.replace(AGENT, encoder=GridEncoder(5)), "no picture or board"),
+        (lambda: dataclasses.replace(AGENT, encoder=FlatEncoder(7)), "takes vectors of 5, .* width is 7"),
         (lambda: agent(diffmem.GRU(5, 6), actions=None), "action_space is None; legal"),
+        (lambda: dataclasses.replace(AGENT, heads=64), "ActorCritic.heads is 64; it must be a tuple of integers"),
+        (lambda: dataclasses.replace(AGENT, heads=(6, 0)), r"ActorCritic.heads\[1\] is 0"),
+        (lambda: dataclasses.replace(AGENT, memory="gru"), "ActorCritic.memory is 'gru'; it must be a memory"),
+        (lambda: GridEncoder(5, channels=3), "GridEncoder.channels is 3"),
         (lambda: FlatEncoder(0), "FlatEncoder.width is 0"),
         (lambda: FlatEncoder(activation="swish"), "FlatEncoder.activation is 'swish'; legal: 'leaky_relu'"),
     ],

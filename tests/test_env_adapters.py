@@ -1,5 +1,6 @@
 """Environments of Gymnasium and gymnax, in and out: typed episodes in every way of resetting."""
 
+import re
 import subprocess
 import sys
 from typing import NamedTuple
@@ -116,6 +117,8 @@ def test_collect_needs_to_know_the_mode():
         collect(vector, count_steps, 7, state=0)
     rollout = collect(vector, count_steps, 7, state=0, autoreset_mode="SameStep")[1]
     assert text(rollout, 0) == USUAL[0]
+    with pytest.raises(ValueError, match="autoreset_mode is 'foo'; legal: 'NextStep', 'SameStep', 'Disabled'"):
+        collect(vector, count_steps, 7, state=0, autoreset_mode="foo")
     with pytest.raises(ValueError, match="steps is 0"):
         collect(vector, count_steps, 0, state=0, autoreset_mode="SameStep")
 
@@ -166,13 +169,53 @@ def test_to_gymnasium_shows_the_end_and_the_beginning():
     assert "@" in vector.render()[5]
 
 
+def test_to_gymnasium_seeds_and_masks():
+    """Each environment has its own seed, as in Gymnasium; a mask leaves the others, and their clocks and returns, alone."""
+    vector = to_gymnasium(envs.make("multiarmed_bandit", arms=3), 3)
+    play = lambda: np.stack([vector.step(np.array([0, 1, 2]))[1] for _ in range(9)])  # noqa: E731
+    payments = []
+    for seed in (4, [4, 5, 6], [9, 5, 4]):
+        vector.reset(seed=seed)
+        payments.append(play())
+    np.testing.assert_array_equal(payments[0], payments[1])
+    np.testing.assert_array_equal(payments[0][:, 1], payments[2][:, 1])
+    vector.reset(seed=[4, 5, 6])
+    vector.reset(seed=[None, 5, None])
+    assert (play() != payments[0]).any(0).tolist() == [True, False, True]
+
+    vector = to_gymnasium(envs.TMaze(length=5), 3)
+    first, _ = vector.reset(seed=0)
+    moved = vector.step(np.zeros(3, int))[0]
+    others = vector.reset(options={"reset_mask": np.array([False, True, False])}, seed=[7, 1, 8])[0]
+    np.testing.assert_array_equal(others, np.where([[False], [True], [False]], first, moved))
+    places = [text.index("@") for text in vector.render()]
+    assert places[1] < places[0] == places[2]
+    assert all(vector.step(np.array([0, 0, 0]))[4] == {} for _ in range(4))
+    up = vector.step(np.array([1, 1, 1]))
+    assert up[2].tolist() == [True, False, True]
+    assert up[4]["final_info"]["episode"]["l"].tolist() == [6, 0, 6]
+
+
 def test_to_gymnasium_bad_input():
-    with pytest.raises(ValueError, match="num_envs is 0"):
-        to_gymnasium(envs.TMaze(), 0)
+    for count in (0, 2.5, True, "2"):
+        with pytest.raises(ValueError, match=f"num_envs is {count!r}; it must be an integer >= 1"):
+            to_gymnasium(envs.TMaze(), count)
     vector = to_gymnasium(envs.TMaze(), 2)
+    with pytest.raises(RuntimeError, match="render before reset"):
+        vector.render()
+    with pytest.raises(RuntimeError, match="before a reset of all"):
+        vector.reset(options={"reset_mask": np.array([True, False])})
     vector.reset()
-    with pytest.raises(ValueError, match=r"actions are \[0, 4\]; legal for each of 2: Discrete\(4\)"):
-        vector.step(np.array([0, 4]))
+    for seed in ([1, 2, 3], []):
+        with pytest.raises(ValueError, match=r"seed is \[.*\]; legal: an integer, or a list of 2"):
+            vector.reset(seed=seed)
+    for mask, given in ((np.ones(3, bool), r"bool\[3\]"), (np.ones(2), r"float64\[2\]")):
+        with pytest.raises(ValueError, match=rf"options\['reset_mask'\] is {given}; it must be bool\[2\]"):
+            vector.reset(options={"reset_mask": mask})
+    for actions, given in (([0, 4], "int64"), ([0.5, 1.0], "float64"), ([True, False], "bool"), (["a", "b"], "<U1")):
+        typed = rf"actions are {re.escape(repr(actions))}; legal for each of 2: Discrete\(4\); given: {given}\[2\]"
+        with pytest.raises(ValueError, match=typed):
+            vector.step(np.array(actions))
 
 
 def test_without_gymnasium():

@@ -175,6 +175,19 @@ def test_types_and_pictures(name):
             assert jax.eval_shape(env.oracle, params, state) == jax.ShapeDtypeStruct(action.shape, jnp.int32)
     state, _ = jax.jit(env.reset)(jax.random.key(1), params)
     assert env.render(state).strip()
+    with pytest.raises(ValueError, match=f"{type(env).__name__}.render takes the state of one environment"):
+        env.render(jax.tree.map(lambda a: a[None], state))
+
+
+@pytest.mark.parametrize(("decks", "kinds"), [(1, 2), (2, 4), (1, 13)])
+def test_cards_of_concentration_are_aligned(decks, kinds):
+    """Every row is equally long, whatever has been seen, and cards do not touch."""
+    env = envs.Concentration(decks, kinds)
+    state, _ = env.reset(jax.random.key(0), env.init_params())
+    seen = (jnp.arange(env.action_space.n, dtype=jnp.int8) * 5) % (kinds + 1) - 1
+    rows = env.render(state._replace(seen=seen)).split("\n")
+    assert {len(row) for row in rows} == {len(rows[0])}
+    assert all(len(row.split()) == 13 for row in rows)
 
 
 @pytest.mark.parametrize(
@@ -187,6 +200,8 @@ def test_types_and_pictures(name):
         ("battleship", dict(size=3), "Battleship.ships is .2, 3, 3, 4. on a board of size 3"),
         ("battleship", dict(size=33), "that at most 32"),
         ("battleship", dict(ships=()), "there must be at least one"),
+        ("battleship", dict(ships=5), r"Battleship.ships is 5; it must be a tuple of integers >= 1, such as \(3, 2\)"),
+        ("battleship", dict(ships=(2, 0)), r"Battleship.ships\[1\] is 0"),
         ("battleship", dict(size=4, ships=(4, 4, 4)), "ship 1 may find no place"),
         ("minesweeper", dict(mines=14), "MineSweeper.mines is 14 on 16 squares; at least 3 must be clear"),
         ("multiarmed_bandit", dict(arms=0), "MultiarmedBandit.arms is 0"),

@@ -344,11 +344,21 @@ def test_noise_is_normal_and_may_be_traced():
         np.testing.assert_allclose(residual.mean(0), 0, atol=4 * sigma / np.sqrt(4000))
 
 
-@pytest.mark.parametrize("noise", [-0.1, float("nan"), float("inf")])
+@pytest.mark.parametrize("noise", [-0.1, float("nan"), float("inf"), "a", True])
 @pytest.mark.parametrize("name", ["noisy_position_only_cartpole", "noisy_position_only_pendulum"])
 def test_control_bad_noise(name, noise):
     with pytest.raises(ValueError, match="noise is"):
         envs.make(name, noise=noise)
+
+
+def test_samples_of_a_box():
+    """Uniform between two bounds; without bounds, even the greatest numbers, normal; beyond a single bound exponential."""
+    least, most, inf = float(jnp.finfo(jnp.float32).min), float(jnp.finfo(jnp.float32).max), float("inf")
+    box = envs.Box((2.0, -inf, least, 3.0, -inf), (4.0, inf, most, inf, 3.0), (5,))
+    drawn = np.asarray(jax.vmap(box.sample)(jax.random.split(jax.random.key(0), 4000)))
+    assert np.asarray(box.contains(drawn)).all()
+    np.testing.assert_allclose(drawn.mean(0), [3, 0, 0, 4, 2], atol=0.1)
+    np.testing.assert_allclose(drawn.std(0), [2 / np.sqrt(12), 1, 1, 1, 1], rtol=0.1)
 
 
 # --- the chains of bsuite ---------------------------------------------------------------------------------------------

@@ -143,6 +143,15 @@ def test_errors_come_through_jit():
         (lambda: make("zzzzzz"), r"unknown memory 'zzzzzz'; known: .*lstm"),
         (lambda: make("ntm", input_size=5, slot=3), r"NTM has no field 'slot'; did you mean 'slots'\?.*known: .*width"),
         (lambda: make("ntm", input_size=5, qqqqqq=3), r"NTM has no field 'qqqqqq'; known: .*slots"),
+        (lambda: make(3, input_size=5), r"unknown memory 3; known: .*lstm"),
+        (lambda: make("gru"), r"GRU\.input_size is missing: it has no default"),
+        (lambda: make("gru", input_size=5, learned_state="yes"), r"GRU\.learned_state is 'yes'; legal: True, False"),
+        (lambda: make("gru", input_size=5, learned_state=1), r"GRU\.learned_state is 1; legal: True, False"),
+        (lambda: envs.make("repeat_previous", 1), r"repeat_previous has no difficulty 1; known: easy, medium, hard"),
+        (lambda: envs.make("repeat_previous_esay"), r"repeat_previous has no difficulty 'esay'; did you mean 'easy'"),
+        (lambda: envs.make("repeat_previuos_easy"), r"unknown environment 'repeat_previuos_easy'; did you mean 'repeat_prev"),
+        (lambda: envs.make("repeat_previous_easy", "easy"), r"unknown environment 'repeat_previous_easy'; did you mean"),
+        (lambda: envs.make("t_maze", active="yes"), r"TMaze\.active is 'yes'; legal: True, False"),
         (lambda: register("ntm", paper="", small={})(GRU), r"memory name 'ntm' is taken by NTM; choose another"),
         (
             lambda: envs.base.register("t_maze", source="", levels={})(GRU),
@@ -190,6 +199,9 @@ def test_errors_come_through_jit():
         (lambda: ntm(order="interleaved", read_heads=2), r"NTM\.order is 'interleaved'.*2 read and 1 write heads"),
         (lambda: FFM(5, init="linear"), r"FFM\.init is 'linear'; legal: 'log', 'jax', 'torch'"),
         (lambda: FFM(5, decay_limits=(1.0, 0.5)), r"FFM\.decay_limits is \(1\.0, 0\.5\)"),
+        (lambda: FFM(5, decay_limits=("a", "b")), r"FFM\.decay_limits is \('a', 'b'\); it must be None or a pair"),
+        (lambda: FFM(5, decay_limits=(0.1, float("nan"))), r"FFM\.decay_limits is \(0\.1, nan\)"),
+        (lambda: LRU(5, radii=0.9), r"LRU\.radii is 0\.9; it must be a pair \(least, most\)"),
         (lambda: FFM(5, trace_size=0), r"FFM\.trace_size is 0"),
         (lambda: FFM(5, chunk=0), r"FFM\.chunk is 0"),
         (lambda: LRU(5, radii=(0.9, 1.1)), r"LRU\.radii is \(0\.9, 1\.1\)"),
@@ -229,6 +241,16 @@ def test_errors_come_through_jit():
         (lambda: SDNC(5, slots=8, heads=9), r"SDNC\.heads is 9, more than the 8 slots"),
         (lambda: control(ntm(), 9, controller="rnn"), r"controller is 'rnn'; legal: 'lstm', 'gru', 'feedforward'"),
         (lambda: control(ntm(), 9, depth=0), r"depth is 0; it must be an integer >= 1"),
+        # Spaces.
+        (lambda: envs.Discrete(0), r"Discrete\.n is 0; it must be an integer >= 1"),
+        (lambda: envs.Discrete(2.5), r"Discrete\.n is 2\.5"),
+        (lambda: envs.MultiDiscrete((2, 0)), r"MultiDiscrete\.counts\[1\] is 0"),
+        (lambda: envs.MultiDiscrete(3), r"MultiDiscrete\.counts is 3; it must be a tuple of integers >= 1"),
+        (lambda: envs.Box(1.0, 0.0, (2,)), r"Box\.low is 1\.0, Box\.high is 0\.0; .* low <= high"),
+        (lambda: envs.Box(0.0, float("nan"), (2,)), r"Box\.high is nan"),
+        (lambda: envs.Box("a", 1.0, (2,)), r"Box\.low is 'a'"),
+        (lambda: envs.Box((0.0, 0.0), (1.0, 1.0), (3,)), r"tuples of the shape \(3,\)"),
+        (lambda: envs.Box(0.0, 1.0, 3), r"Box\.shape is 3; it must be a tuple"),
     ],
 )
 def test_constructors(build, message):
@@ -244,6 +266,8 @@ def test_the_smallest_legal_settings_are_legal():
     assert DNC(5, slots=2**20, links=False)
     assert SAM(1, slots=1, width=1, nearest=1)
     assert control(ntm(), 1).input_size == 1
+    assert hash(FFM(5, decay_limits=[0.1, 1.0])) == hash(FFM(5, decay_limits=(0.1, 1.0)))  # a list, as JSON has it
+    assert envs.make("repeat_previous_medium") == envs.make("repeat_previous", "medium")
     assert Controlled(LSTM(4, 5), ntm()).input_size == 1
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import re
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -18,13 +19,15 @@ from diffmem import envs
 from experiments import evaluate, ppo, ppo_sweep
 from experiments.checkpoint import Checkpoints
 from experiments.rl import Config, advantages, collect, evaluation, initial_agents, learn, make_optimizer
-from experiments.rl.config import CORES, parse_options
+from experiments.rl.config import CORES, NUMBERS, parse_options, split_options
 from experiments.rl.learning import loss, refreshed, samples_of
 from experiments.runtime import Diverged
+from experiments.tables import agents
 from tests import toy_envs
 from tests.test_experiments import same
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "echo")
+nan = float("nan")
 SMALL = {
     "width": 6,
     "heads": (5,),
@@ -383,6 +386,20 @@ def test_summary_and_picture(whole, tmp_path):
     assert (tmp_path / "a.png").stat().st_size > 1000
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_no_episode_ends(tmp_path, capfd):
+    """Nothing is published of what there is not, in JSON that any reader takes; tables cope; one line says so."""
+    run = config(env_options=("max_steps=50",), steps=96, log_every=1, checkpoint_every=2)
+    result = ppo.run(run, tmp_path, progress=False)
+    said = "No episode ended in 24 steps of each environment: there is no return. An episode of echo_easy can last 50 steps\n"
+    assert capfd.readouterr() == (said, "")
+    refuse = lambda constant: pytest.fail(f"{constant} in JSON")  # noqa: E731
+    assert json.loads((tmp_path / "result.json").read_text(), parse_constant=refuse) == result
+    assert (result["mmer"], result["mmer_spread"], result["mmer_seeds"], result["final"]) == (None, None, [None], None)
+    assert ppo_sweep.row(result).split()[2:5] == ["-"] * 3
+    assert "| no episode ended |" in agents.agents([result])
+
+
 def test_finished_and_foreign_folders(whole):
     run, folder, state = whole
     assert same(ppo.train(run, folder, progress=False), state)
@@ -402,9 +419,16 @@ def test_command_line():
     run, folder = ppo.parse(["echo_long", "--memory", "ntm", "--memory-options", "slots=9", "order=write_read", "--seeds", "3"])
     assert (run.env, run.difficulty, run.seeds) == ("echo", "long", 3)
     assert run.model().memory == diffmem.NTM(128, **{**CORES["ntm"], "slots": 9, "order": "write_read"})
-    assert folder.as_posix() == "runs/ppo/echo_long_ntm"
+    assert folder.as_posix() == "runs/ppo/echo_long_ntm_slots=9_order=write_read"
+    for name in (["--env", "echo_long"], ["--env=echo_long"], ["--env", "echo", "--difficulty", "long"]):
+        assert ppo.parse(["--seeds", "3", "--memory-options", "hidden_size=9", *name])[0] == Config(
+            "echo_long", seeds=3, memory_options=("hidden_size=9",)
+        )
+    assert ppo.parse(["echo", "--env-options", "lag=2"])[1].as_posix() == "runs/ppo/echo_easy_lag=2_gru"
     assert ppo.parse(["echo", "--difficulty", "long"])[0].environment() == run.environment()
-    assert parse_options(("a=1", "b-c=x")) == {"a": 1, "b_c": "x"}
+    assert parse_options(("a=1", "b-c=x", "d=false", "e=True")) == {"a": 1, "b_c": "x", "d": False, "e": True}
+    assert split_options("a=(1e-6,(2,3)),b-c=[4,5],d=x") == ("a=(1e-6,(2,3))", "b-c=[4,5]", "d=x")
+    assert split_options("") == ()
 
 
 @pytest.mark.parametrize("name", diffmem.names())
@@ -436,6 +460,22 @@ def test_every_memory_is_a_core(name):
         ({"state": "zero", "env": "echo_long"}, "up to 51 steps; use chunk=0 and rollout >= 51"),
         ({"checkpoint_every": 7}, "must be a multiple of log_every, 5"),
         ({"controller": "rnn"}, "Config.controller is 'rnn'; legal: 'none'"),
+        ({"memory_options": ("input_size=3",)}, "Config.memory_options has input_size=3; it is Config.width, 6: set that"),
+        ({"memory_options": ("name=x",)}, "GRU has no field 'name'"),
+        ({"memory_options": ("learned_state=yes",)}, "GRU.learned_state is 'yes'; legal: True, False"),
+        ({"env_options": ("difficulty=long",)}, "Echo has no field 'difficulty'; .*known: symbols, lag"),
+        ({"env_options": ("cut=1",)}, "Echo.cut is 1; legal: True, False"),
+        ({"heads": 64}, "Config.heads is 64; it must be a tuple of integers"),
+        (
+            {"timescales": ("omegas",), "memory": "ffm", "memory_options": ()},
+            "has 'omegas', but ffm has no such; did you mean 'omega'",
+        ),
+        ({"seed": -1}, "Config.seed is -1"),
+        *(({field: nan}, f"Config.{field} is nan; it must be") for field in NUMBERS),
+        *(({field: "1"}, f"Config.{field} is '1'; it must be") for field in NUMBERS),
+        *(({field: -0.1}, f"Config.{field} is -0.1; it must be") for field in NUMBERS),
+        *(({field: 1.5}, f"Config.{field} is 1.5; it must be a number from 0 to 1") for field in ("discount", "trace")),
+        *(({field: 0.0}, f"Config.{field} is 0.0; it must be a") for field in ("learning_rate", "clip", "max_gradient")),
     ],
     ids=str,
 )
@@ -444,9 +484,29 @@ def test_messages(options, message):
         config(**options)
 
 
-def test_action_out_of_range():
-    with pytest.raises(ValueError, match=r"action is 3; legal for Echo: Discrete\(n=3\)"):
-        envs.check_action(config().environment(), 3)
+@pytest.mark.parametrize(
+    ("env", "action", "message"),
+    [
+        ("echo", 3, r"action is 3; legal for Echo: Discrete\(n=3\); given: int64\[\]"),
+        ("echo", 0.5, r"action is 0\.5; .*given: float64\[\]"),
+        ("echo", 1.0, r"action is 1\.0; "),
+        ("echo", True, r"action is True; .*given: bool"),
+        ("echo", "a", "action is 'a'; "),
+        ("echo", None, r"action is None; .*given: object"),
+        ("echo_multi", [0.5, 0.5], r"action is \[0\.5, 0\.5\]; .*MultiDiscrete"),
+        ("echo_multi", [0, 2], r"action is \[0, 2\]; "),
+        ("echo_box", [True, False], r"action is \[True, False\]; .*Box"),
+        ("echo_box", [0.0, 1.5], r"action is \[0\.0, 1\.5\]; "),
+    ],
+)
+def test_action_that_is_none(env, action, message):
+    with pytest.raises(ValueError, match=message):
+        envs.check_action(config(env=env).environment(), action)
+
+
+@pytest.mark.parametrize(("env", "action"), [("echo", np.int8(2)), ("echo_multi", (2, 1)), ("echo_box", (0, 1)), ("echo", 0)])
+def test_legal_actions(env, action):
+    envs.check_action(config(env=env).environment(), action)
 
 
 def test_sweep_runs_what_is_missing(whole, tmp_path, monkeypatch, capsys):
@@ -475,6 +535,8 @@ def test_sweep_runs_what_is_missing(whole, tmp_path, monkeypatch, capsys):
     ppo_sweep.main(["echo_long", *arguments, "--memories", "gru", "--run.entropy", "0.5"])
     ppo_sweep.main(["echo_long", *arguments, "--memories", "gru:hidden_size=9,learned_state=True"])
     assert ran[2:] == [("echo", "gru", "echo_long_gru"), ("echo", "gru", "echo_long_gru_hidden_size=9_learned_state=True")]
+    ppo_sweep.main(["echo_long", *arguments, "--memories", "ffm:decay_limits=(1e-6,2.0),context_size=2"])
+    assert ran[4:] == [("echo", "ffm", "echo_long_ffm_decay_limits=(1e-6,2.0)_context_size=2")]
 
 
 def test_evaluation_of_a_run_on_other_environments(whole, tmp_path, capsys):
@@ -487,8 +549,31 @@ def test_evaluation_of_a_run_on_other_environments(whole, tmp_path, capsys):
     for mean in found["on"][other]["seeds"]:
         assert abs(6 * mean - round(6 * mean)) < 1e-3
     assert found["on"][other]["return"] == pytest.approx(np.median(found["on"][other]["seeds"]), abs=1e-4)
-    with pytest.raises(ValueError, match="Echo has no field 'lagg'"):
-        evaluate.main([str(whole[1]), "--on", "lagg=2"])
+    for fields, message in [
+        ("lagg=2", "Echo has no field 'lagg'"),
+        ("difficulty=long", "Echo has no field 'difficulty'"),
+        ("symbols=4", r"--on symbols=4: the run's network takes observations of Discrete\(n=3\) .* there are Discrete\(n=4\)"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            evaluate.main([str(whole[1]), "--on", fields])
+
+
+def test_watching_an_agent(whole, capsys):
+    """Five steps: the last picture of an episode of three, the first of the next; rewards are for what was in the pictures."""
+    evaluate.main([str(whole[1]), "--on", "lag=0,max_steps=3", "--episodes", "1", "--render", "5"])
+    first, *later = re.split(r"\n(?=step|a new)", capsys.readouterr().out.replace("\n\n", "\n"))
+    typed = ["step 1", "step 2", "step 3", "a new episode", "step 4", "step 5"]
+    assert [text.split("\n")[0].split(":")[0] for text in later] == typed
+    symbol = int(first.splitlines()[-1].strip("[]"))
+    for t, text in enumerate(later):
+        said, picture = text.split("\n")[:2]
+        if said.startswith("step"):
+            action, reward, end = re.fullmatch(r"step \d: action (\d), reward ([\d.]+)(.*)", said).groups()
+            assert float(reward) == (0.3333 if int(action) == symbol else 0)
+            assert end == (", the episode ends" if t == 2 else "")
+        symbol = int(picture.strip("[]"))
+    with pytest.raises(ValueError, match="--render is -1; it must be an integer >= 0"):
+        evaluate.main([str(whole[1]), "--render", "-1"])
 
 
 def test_evaluation_counts_first_episodes(monkeypatch):

@@ -3,14 +3,17 @@
 Needs Gymnasium: `pip install 'diffmem[rl]'`.
 """
 
-from collections.abc import Callable
+import numbers
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from diffmem import envs
+from diffmem.unroll import where
 
 try:
     import gymnasium
@@ -30,16 +33,18 @@ def to_gymnasium(env: envs.Environment, num_envs: int, seed: int = 0, *, params:
     Args:
         env: the environment.
         num_envs: how many.
-        seed: of all randomness; `reset(seed=...)` sets it anew.
+        seed: of all randomness, as in `reset(seed=...)`.
         params: the environment's params; None: `env.init_params()`.
 
     Returns:
         A `gymnasium.vector.VectorEnv` with NumPy outputs. It resets in the same step (`AutoresetMode.SAME_STEP`): where an
         episode ends, the observation is already the next one's, `info["final_obs"]` has the last one and
-        `info["final_info"]["episode"]` its return "r" and length "l".
+        `info["final_info"]["episode"]` its return "r" and length "l". `reset(seed=5)` gives the environments the seeds 5, 6,
+        ...; a list gives each its own, None keeps it; `reset(options={"reset_mask": mask})` resets only where bool[num_envs] is
+        True.
 
     Raises:
-        ValueError: num_envs is below 1.
+        ValueError: num_envs is no integer >= 1.
 
     Example:
         >>> from diffmem import envs
@@ -49,9 +54,9 @@ def to_gymnasium(env: envs.Environment, num_envs: int, seed: int = 0, *, params:
         >>> observations.shape, vector.single_action_space
         ((3, 2), Discrete(4))
     """
-    if num_envs < 1:
-        raise ValueError(f"num_envs is {num_envs!r}; it must be at least 1")
-    return GymnasiumEnv(env, num_envs, seed, env.init_params() if params is None else params)
+    if isinstance(num_envs, bool) or not isinstance(num_envs, numbers.Integral) or num_envs < 1:
+        raise ValueError(f"num_envs is {num_envs!r}; it must be an integer >= 1")
+    return GymnasiumEnv(env, int(num_envs), seed, env.init_params() if params is None else params)
 
 
 class GymnasiumEnv(VectorEnv):
@@ -65,26 +70,35 @@ class GymnasiumEnv(VectorEnv):
         self.single_action_space = space_of(env.action_space)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._key = jax.random.key(seed)
+        self._keys = self._seeded(seed)
+        self._split = jax.jit(lambda keys: tuple(jax.vmap(jax.random.split, out_axes=1)(keys)))
         self._reset = jax.jit(jax.vmap(env.reset, (0, None)))
         self._step = jax.jit(jax.vmap(partial(envs.step, env), (0, None, 0, 0)))
+        self._choose = jax.jit(jax.vmap(where))
         self._state = None
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
-        super().reset(seed=seed)
+    def reset(self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None):
+        mask = self._mask((options or {}).get("reset_mask"))
+        super().reset(seed=seed if isinstance(seed, int) else None)
         if seed is not None:
-            self._key = jax.random.key(seed)
-        self._state, observation = self._reset(self._keys(), self.params)
-        self._return, self._length = np.zeros(self.num_envs), np.zeros(self.num_envs, np.int64)
-        return self._shown(observation), {}
+            self._keys = self._choose(mask, self._seeded(seed), self._keys)
+        fresh = self._reset(self._next_keys(), self.params)
+        if self._state is None:
+            self._state, self._observation = fresh
+            self._return, self._length = np.zeros(self.num_envs), np.zeros(self.num_envs, np.int64)
+        self._state, self._observation = self._choose(mask, fresh, (self._state, self._observation))
+        self._return[mask] = self._length[mask] = 0
+        return self._shown(self._observation), {}
 
     def step(self, actions):
         if self._state is None:
             raise RuntimeError("step before reset")
         actions = np.asarray(actions)
-        if actions.shape != self.action_space.shape or not np.all(jax.vmap(self.env.action_space.contains)(actions)):
-            raise ValueError(f"actions are {actions.tolist()!r}; legal for each of {self.num_envs}: {self.single_action_space}")
-        self._state, out = self._step(self._keys(), self.params, self._state, actions)
+        if actions.shape != self.action_space.shape or not np.all(self.env.action_space.contains(actions)):
+            legal = f"legal for each of {self.num_envs}: {self.single_action_space}"
+            raise ValueError(f"actions are {actions.tolist()!r}; {legal}; given: {actions.dtype}{list(actions.shape)}")
+        self._state, out = self._step(self._next_keys(), self.params, self._state, actions)
+        self._observation = out.observation
         reward, terminated, truncated = (np.asarray(x) for x in (out.reward, out.terminated, out.truncated))
         self._return, self._length, infos = self._return + reward, self._length + 1, {}
         ended = terminated | truncated
@@ -98,12 +112,31 @@ class GymnasiumEnv(VectorEnv):
 
     def render(self) -> tuple[str, ...]:
         """Each environment in characters."""
+        if self._state is None:
+            raise RuntimeError("render before reset")
         leaves, shape = jax.tree.flatten(self._state)
         return tuple(self.env.render(shape.unflatten([leaf[i] for leaf in leaves])) for i in range(self.num_envs))
 
-    def _keys(self):
-        self._key, key = jax.random.split(self._key)
-        return jax.random.split(key, self.num_envs)
+    def _next_keys(self):
+        self._keys, keys = self._split(self._keys)
+        return keys
+
+    def _seeded(self, seed: Any):
+        """A key for each environment; where there is no seed, the one that it has."""
+        seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, numbers.Integral) else list(seed)
+        if len(seeds) != self.num_envs:
+            raise ValueError(f"seed is {seed!r}; legal: an integer, or a list of {self.num_envs}")
+        return jnp.stack([self._keys[i] if one is None else jax.random.key(one) for i, one in enumerate(seeds)])
+
+    def _mask(self, mask: Any) -> np.ndarray:
+        """Which environments are reset, all without a mask."""
+        mask = np.ones(self.num_envs, bool) if mask is None else np.asarray(mask)
+        if mask.dtype != bool or mask.shape != (self.num_envs,):
+            given = f"{mask.dtype}{list(mask.shape)}"
+            raise ValueError(f"options['reset_mask'] is {given}; it must be bool[{self.num_envs}]")
+        if self._state is None and not mask.all():
+            raise RuntimeError("reset with a reset_mask before a reset of all environments")
+        return mask
 
     def _shown(self, observation) -> np.ndarray:
         return np.array(observation, self.single_observation_space.dtype)
@@ -214,7 +247,7 @@ def collect(
         A cursor for the next call, and what was collected.
 
     Raises:
-        ValueError: steps below 1, or the environments do not say how they reset.
+        ValueError: steps below 1, an unknown autoreset_mode, or the environments do not say how they reset.
 
     Example:
         >>> import gymnasium, numpy as np
@@ -228,9 +261,12 @@ def collect(
     if steps < 1:
         raise ValueError(f"steps is {steps!r}; it must be at least 1")
     mode = vector.metadata.get("autoreset_mode") if autoreset_mode is None else autoreset_mode
+    modes = {known: known.value for known in AutoresetMode}
+    legal = ", ".join(map(repr, modes.values()))
     if mode is None:
-        legal = ", ".join(f"{mode.value!r}" for mode in AutoresetMode)
         raise ValueError(f"{vector} does not say how it resets in metadata['autoreset_mode']; pass autoreset_mode: {legal}")
+    if mode not in (*modes, *modes.values()):
+        raise ValueError(f"autoreset_mode is {mode!r}; legal: {legal}")
     mode = AutoresetMode(mode)
     if cursor is None:
         observations, _ = vector.reset(seed=seed)

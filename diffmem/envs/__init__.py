@@ -16,6 +16,7 @@ from diffmem.envs.base import (
     make,
     names,
     register,
+    split_name,
     step,
 )
 from diffmem.envs.boards import Battleship, MineSweeper
@@ -57,5 +58,6 @@ __all__ = [
     "make",
     "names",
     "register",
+    "split_name",
     "step",
 ]

@@ -7,13 +7,14 @@ the batch.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache, wraps
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from diffmem.base import Array, Registry, build, suggest
+from diffmem.base import Array, Registry, build, check_counts, check_sizes, suggest
 from diffmem.unroll import where
 
 C = TypeVar("C", bound=type)
@@ -23,8 +24,17 @@ POPGYM = "Morad et al. 2023, POPGym, arXiv:2303.01859"
 # --- Spaces -----------------------------------------------------------------------------------------------------------
 
 
+def typed(value: Any, *kinds: Any) -> Any:
+    """The value as an array; where it does not hold numbers of one of these kinds, NaNs, which no space contains."""
+    value = value if isinstance(value, jax.Array) else np.asarray(value)
+    return value if any(jnp.issubdtype(value.dtype, kind) for kind in kinds) else np.full(value.shape, np.nan, np.float32)
+
+
 class Space(Protocol):
-    """What observations or actions look like. `size` is the length of what `flatten` returns; `clip` is the nearest value."""
+    """What observations or actions look like. `size` is the length of what `flatten` returns; `clip` is the nearest value.
+
+    `contains` takes a batch, too, with any leading axes: one answer each. Values of another type are not contained.
+    """
 
     @property
     def size(self) -> int: ...
@@ -43,9 +53,16 @@ class Space(Protocol):
 
 @dataclass(frozen=True)
 class Discrete:
-    """Integers 0 .. n-1; flat, a one-hot vector [n]."""
+    """Integers 0 .. n-1; flat, a one-hot vector [n].
+
+    Raises:
+        ValueError: n is no integer >= 1.
+    """
 
     n: int
+
+    def __post_init__(self):
+        check_counts(self, n=self.n)
 
     shape = ()
     size = property(lambda self: self.n)
@@ -57,6 +74,7 @@ class Discrete:
         return jax.random.randint(key, (), 0, self.n)
 
     def contains(self, value: Any) -> Array:
+        value = typed(value, jnp.integer)
         return (value >= 0) & (value < self.n)
 
     def clip(self, value: Array) -> Array:
@@ -65,9 +83,16 @@ class Discrete:
 
 @dataclass(frozen=True)
 class MultiDiscrete:
-    """Vectors of integers, component i in 0 .. counts[i]-1; flat, one-hot vectors side by side [sum of counts]."""
+    """Vectors of integers, component i in 0 .. counts[i]-1; flat, one-hot vectors side by side [sum of counts].
+
+    Raises:
+        ValueError: counts are no integers >= 1.
+    """
 
     counts: tuple[int, ...]
+
+    def __post_init__(self):
+        check_sizes(self, "counts")
 
     shape = property(lambda self: (len(self.counts),))
     size = property(lambda self: sum(self.counts))
@@ -81,6 +106,7 @@ class MultiDiscrete:
         return jax.random.randint(key, self.shape, 0, self._ends)
 
     def contains(self, value: Any) -> Array:
+        value = typed(value, jnp.integer)
         return ((value >= 0) & (value < self._ends)).all(-1)
 
     def clip(self, value: Array) -> Array:
@@ -91,11 +117,30 @@ class MultiDiscrete:
 
 @dataclass(frozen=True)
 class Box:
-    """Real arrays of a shape between two bounds, numbers or (nested) tuples of the shape; flat, the numbers in a row."""
+    """Real arrays of a shape between two bounds, numbers or (nested) tuples of the shape; flat, the numbers in a row.
+
+    Samples are uniform; where there is no bound, normal; where there is one, exponential from there.
+
+    Raises:
+        ValueError: bounds that are no numbers, not of the shape, or low > high.
+    """
 
     low: Any
     high: Any
     shape: tuple[int, ...]
+
+    def __post_init__(self):
+        check_sizes(self, "shape")
+        try:
+            low, high = (np.broadcast_to(bound, self.shape) for bound in self._bounds)
+            legal = bool((low <= high).all())
+        except (ValueError, TypeError):
+            legal = False
+        if not legal:
+            raise ValueError(
+                f"Box.low is {self.low!r}, Box.high is {self.high!r}; they must be numbers, or tuples of the shape "
+                f"{self.shape}, with low <= high"
+            )
 
     size = property(lambda self: int(np.prod(self.shape)))
 
@@ -103,16 +148,26 @@ class Box:
         return jnp.ravel(value)
 
     def sample(self, key: Array) -> Array:
-        return jax.random.uniform(key, self.shape, jnp.float32, *self._bounds)
+        low, high = (np.broadcast_to(bound, self.shape) for bound in self._bounds)
+        with np.errstate(over="ignore"):
+            within = np.isfinite(high - low)
+        uniform = jax.random.uniform(key, self.shape, jnp.float32, np.where(within, low, 0), np.where(within, high, 1))
+        if within.all():
+            return uniform
+        normal_key, tail_key = jax.random.split(key)
+        tail, normal = jax.random.exponential(tail_key, self.shape), jax.random.normal(normal_key, self.shape)
+        above, below = np.isfinite(low) & np.isinf(high), np.isinf(low) & np.isfinite(high)
+        beyond = jnp.where(above, low + tail, jnp.where(below, high - tail, normal))
+        return jnp.where(within, uniform, beyond)
 
     def contains(self, value: Any) -> Array:
-        low, high = self._bounds
+        value, (low, high) = typed(value, jnp.integer, jnp.floating), self._bounds
         return ((value >= low) & (value <= high)).all(tuple(range(-len(self.shape), 0)))
 
     def clip(self, value: Array) -> Array:
         return jnp.clip(value, *self._bounds)
 
-    _bounds = property(lambda self: (jnp.float32(self.low), jnp.float32(self.high)))
+    _bounds = property(lambda self: (np.float32(self.low), np.float32(self.high)))
 
 
 # --- The protocol -----------------------------------------------------------------------------------------------------
@@ -205,10 +260,11 @@ def verdict(right: Array, scale: float) -> Array:
 
 
 def check_action(env: Environment, action: Any) -> None:
-    """Raises ValueError unless the action, which must not be traced, is in the action space."""
+    """Raises ValueError unless the action, which must not be traced, is in the action space: its type is checked, too."""
     space, action = env.action_space, np.asarray(action)
     if action.shape != space.shape or not bool(space.contains(action)):
-        raise ValueError(f"action is {action.tolist()!r}; legal for {type(env).__name__}: {space}")
+        given = f"{action.dtype}{list(action.shape)}"
+        raise ValueError(f"action is {action.tolist()!r}; legal for {type(env).__name__}: {space}; given: {given}")
 
 
 # --- The registry -----------------------------------------------------------------------------------------------------
@@ -226,7 +282,7 @@ _REGISTRY = Registry("environment")
 
 
 def register(name: str, *, source: str, levels: Mapping[str, Mapping[str, Any]]):
-    """Class decorator that makes an environment known to `make`.
+    """Class decorator that makes an environment known to `make`, and its `render` refuse a batch of states.
 
     Args:
         name: what `make` calls it.
@@ -239,9 +295,28 @@ def register(name: str, *, source: str, levels: Mapping[str, Mapping[str, Any]])
 
     def add(cls: C) -> C:
         _REGISTRY.add(name, Entry(cls, source, levels))
+        environment: Any = cls
+        environment.render = _of_one(environment.render)
         return cls
 
     return add
+
+
+@cache
+def _axes(env: Environment) -> list[int]:
+    state = jax.eval_shape(env.reset, jax.random.key(0), env.init_params())[0]
+    return [leaf.ndim for leaf in jax.tree.leaves(state)]
+
+
+def _of_one(render):
+    @wraps(render)
+    def checked(env, state):
+        if [np.ndim(leaf) for leaf in jax.tree.leaves(state)] != _axes(env):
+            one = "jax.tree.map(lambda a: a[0], state) is the first of a batch"
+            raise ValueError(f"{type(env).__name__}.render takes the state of one environment; {one}")
+        return render(env, state)
+
+    return checked
 
 
 def names() -> tuple[str, ...]:
@@ -258,19 +333,41 @@ def entry(name: str) -> Entry:
     return _REGISTRY.find(name)
 
 
+def split_name(name: str) -> tuple[str, str | None]:
+    """An environment's name and difficulty from either "repeat_previous" or "repeat_previous_easy".
+
+    Raises:
+        ValueError: no environment has this name, or not this level.
+    """
+    if name in tuple(_REGISTRY) or not isinstance(name, str):
+        return name, None
+    front, _, level = name.rpartition("_")
+    if front not in _REGISTRY:
+        _REGISTRY.find(name)
+    _check_level(front, level)
+    return front, level
+
+
+def _check_level(name: str, difficulty: Any) -> None:
+    levels = tuple(_REGISTRY[name].levels)
+    if difficulty not in levels:
+        raise ValueError(f"{name} has no difficulty {difficulty!r}{suggest(difficulty, levels)}")
+
+
 def make(name: str, difficulty: str | None = None, **fields) -> Any:
     """Builds an environment: `make("repeat_previous", "hard")`; without a difficulty, its first level.
 
     Args:
-        name: one of `names()`.
+        name: one of `names()`; without a difficulty, name and difficulty may come in one: "repeat_previous_hard".
         difficulty: one of the environment's levels.
         fields: what differs from that level.
 
     Raises:
         ValueError: an unknown name, difficulty or field, with the nearest one suggested, or an illegal value.
     """
+    if difficulty is None:
+        name, difficulty = split_name(name)
     found = entry(name)
     difficulty = next(iter(found.levels)) if difficulty is None else difficulty
-    if difficulty not in found.levels:
-        raise ValueError(f"{name} has no difficulty {difficulty!r}{suggest(difficulty, found.levels)}")
+    _check_level(name, difficulty)
     return build(found.cls, {**found.levels[difficulty], **fields})

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from diffmem.base import Array, check_counts
+from diffmem.base import Array, check_counts, check_sizes
 from diffmem.envs.base import POPGYM, Discrete, MultiDiscrete, NoParams, register
 from diffmem.envs.draws import below
 
@@ -71,7 +71,8 @@ class Battleship:
     ships: tuple[int, ...] = (2, 3, 3, 4)
 
     def __post_init__(self):
-        check_counts(self, size=self.size, **{f"ships[{i}]": length for i, length in enumerate(self.ships)})
+        check_counts(self, size=self.size)
+        check_sizes(self, "ships")
         if not self.ships or max(self.ships) > self.size or self.size > 32:
             raise ValueError(
                 f"Battleship.ships is {self.ships!r} on a board of size {self.size}; there must be at least one, none longer "

@@ -141,5 +141,6 @@ class Concentration:
             up = state.matched[place] or place == state.held
             return names[state.seen[place]] if up else f"({names[state.seen[place]]})"
 
-        cards = [f"{card(place):>4}" for place in range(self._cards)]
+        width = 3 + max(map(len, names))
+        cards = [f"{card(place):>{width}}" for place in range(self._cards)]
         return "\n".join("".join(cards[row : row + 13]) for row in range(0, self._cards, 13))

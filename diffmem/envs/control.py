@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from diffmem.base import Array, check_choice, check_counts
+from diffmem.base import Array, check_choice, check_counts, check_number
 from diffmem.envs.base import Box, Discrete, register
 
 POPGYM = "POPGym, arXiv:2303.01859"
@@ -21,8 +21,7 @@ INFINITY = float("inf")
 
 def check_noise(env) -> None:
     """Raises ValueError unless the noise is a number >= 0."""
-    if not 0 <= env.noise < INFINITY:
-        raise ValueError(f"{type(env).__name__}.noise is {env.noise!r}; it must be a finite number >= 0")
+    check_number(env, "noise", "a finite number >= 0", lambda noise: 0 <= noise < INFINITY)
 
 
 def blurred(key: Array, space: Box, clean: Array, sigma: Array) -> Array:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from diffmem import layers
-from diffmem.base import Array, Params, check_choice, check_counts, register
+from diffmem.base import Array, Params, check_choice, check_counts, check_range, register
 from diffmem.diagonal import DiagonalMemory, DiagonalState, Parts
 
 DOUBLE_LIMIT = math.log(1.7976931348623157e308) / 1024 - 0.01  # exp(limit * 1024) is the largest double, nearly
@@ -74,9 +74,9 @@ class FFM(DiagonalMemory):
         check_counts(self, trace_size=self.trace_size, context_size=self.context_size)
         check_choice(self, "order", ("gate_norm", "norm_gate"))
         check_choice(self, "init", ("log", "jax", "torch"))
-        limits = self.decay_limits
-        if limits is not None and not (isinstance(limits, tuple) and len(limits) == 2 and 0 <= limits[0] < limits[1]):
-            raise ValueError(f"FFM.decay_limits is {limits!r}; it must be None or a pair (least, most), 0 <= least < most")
+        if self.decay_limits is not None:
+            legal = "None or a pair (least, most), 0 <= least < most"
+            check_range(self, "decay_limits", legal, lambda least, most: 0 <= least < most)
 
     @property
     def trace_shape(self) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from diffmem import layers
-from diffmem.base import Array, Params, check_counts, check_number, register
+from diffmem.base import Array, Params, check_counts, check_number, check_range, register
 from diffmem.diagonal import DiagonalMemory, DiagonalState, Parts
 
 
@@ -59,8 +59,8 @@ class LRU(DiagonalMemory):
     def __post_init__(self):
         super().__post_init__()
         check_counts(self, hidden_size=self.hidden_size)
-        if not (isinstance(self.radii, tuple) and len(self.radii) == 2 and 0 <= self.radii[0] < self.radii[1] <= 1):
-            raise ValueError(f"LRU.radii is {self.radii!r}; it must be a pair (least, most), 0 <= least < most <= 1")
+        legal = "a pair (least, most), 0 <= least < most <= 1"
+        check_range(self, "radii", legal, lambda least, most: 0 <= least < most <= 1)
         check_number(self, "max_phase", "a number in (0, 2 pi]", lambda phase: 0 < phase <= 2 * math.pi)
 
     @property

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from diffmem import layers
-from diffmem.base import Array, Memory, Params, check_choice, check_counts
+from diffmem.base import Array, Memory, Params, check_choice, check_counts, check_sizes
 from diffmem.models.distributions import Distribution, distribution
 from diffmem.unroll import unroll, where
 
@@ -94,10 +94,8 @@ class GridEncoder:
     activation: Literal["leaky_relu", "relu", "tanh", "silu"] = "leaky_relu"
 
     def __post_init__(self):
-        object.__setattr__(self, "channels", tuple(self.channels))
         check_counts(self, width=self.width)
-        for channels in self.channels:
-            check_counts(self, channels=channels)
+        check_sizes(self, "channels")
         check_choice(self, "activation", ("leaky_relu", "relu", "tanh", "silu"))
 
     def check(self, observation_space: Any) -> None:
@@ -181,10 +179,13 @@ class ActorCritic:
     remat: int = 0
 
     def __post_init__(self):
-        object.__setattr__(self, "heads", tuple(self.heads))
-        for size in self.heads:
-            check_counts(self, heads=size)
+        check_sizes(self, "heads")
         distribution(self.action_space)
+        if not hasattr(self.memory, "input_size"):
+            raise ValueError(
+                f"ActorCritic.memory is {self.memory!r}; it must be a memory, such as diffmem.make('gru', input_size="
+                f"{self.encoder.width})"
+            )
         self.encoder.check(self.observation_space)
         if self.memory.input_size != self.encoder.width:
             raise ValueError(

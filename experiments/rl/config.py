@@ -3,15 +3,17 @@
 import ast
 import dataclasses
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import jax
 import tyro
 
 import diffmem
 from diffmem import envs
-from diffmem.base import check_choice, check_counts
+from diffmem.base import build, check_choice, check_counts, check_number, check_sizes, suggest
 from diffmem.models import ActorCritic, FlatEncoder, GridEncoder
 
 # Settings of a memory as an agent's core where they differ from the class's own: a recurrent state of a few hundred numbers,
@@ -26,6 +28,16 @@ CORES: dict[str, Mapping[str, Any]] = {
     "dnc": {"slots": 16, "width": 16, "read_heads": 4},
     "ntm": {"slots": 16, "width": 16, "read_heads": 4},
     "rmc": {"slots": 4, "width": 64, "heads": 4},
+}
+
+AT_LEAST_0 = ("a finite number >= 0", lambda x: 0 <= x < float("inf"))
+ABOVE_0 = ("a number > 0", lambda x: x > 0)
+FRACTION = ("a number from 0 to 1", lambda x: 0 <= x <= 1)
+NUMBERS: dict[str, tuple[str, Callable[[float], bool]]] = {
+    "learning_rate": ("a finite number > 0", lambda x: 0 < x < float("inf")),
+    **dict.fromkeys(("timescale_rate", "value_clip", "entropy", "value", "kl_stop"), AT_LEAST_0),
+    **dict.fromkeys(("clip", "max_gradient"), ABOVE_0),
+    **dict.fromkeys(("discount", "trace"), FRACTION),
 }
 
 
@@ -107,17 +119,21 @@ class Config:
     """Rollouts between checkpoints; a multiple of log_every."""
 
     def __post_init__(self):
-        name, difficulty = split_name(self.env)
+        name, difficulty = envs.split_name(self.env)
         if difficulty and self.difficulty not in (None, difficulty):
             raise ValueError(f"Config.env is {self.env!r}, but Config.difficulty is {self.difficulty!r}; they must agree")
         object.__setattr__(self, "env", name)
         level = self.difficulty or difficulty or next(iter(envs.entry(name).levels))
+        envs.make(name, level)  # says which levels there are
         object.__setattr__(self, "difficulty", level)
-        for field in ("env_options", "memory_options", "heads", "timescales"):
+        for field in ("env_options", "memory_options", "timescales"):
             object.__setattr__(self, field, tuple(getattr(self, field)))
+        check_sizes(self, "heads")
         positive = ("width", "envs", "rollout", "epochs", "minibatches", "steps", "seeds", "log_every", "checkpoint_every")
         check_counts(self, **{name: getattr(self, name) for name in positive})
-        check_counts(self, least=0, chunk=self.chunk, burn_in=self.burn_in, remat=self.remat)
+        check_counts(self, least=0, chunk=self.chunk, burn_in=self.burn_in, remat=self.remat, seed=self.seed)
+        for field, (legal, within) in NUMBERS.items():
+            check_number(self, field, legal, within)
         check_choice(self, "state", ("stored", "zero", "burn_in", "refresh"))
         check_choice(self, "controller", ("none", *diffmem.controller.CONTROLLERS))
         if self.checkpoint_every % self.log_every:
@@ -147,7 +163,7 @@ class Config:
                 f"Config.state is 'zero', which needs whole episodes in a chunk: rollout is {self.rollout}, chunk "
                 f"{self.length}, and an episode has up to {env.max_steps} steps; use chunk=0 and rollout >= {env.max_steps}"
             )
-        self.model()
+        self._check_timescales()
 
     @property
     def length(self) -> int:
@@ -166,7 +182,8 @@ class Config:
 
     def environment(self) -> Any:
         """The environment."""
-        return envs.make(self.env, self.difficulty, **parse_options(self.env_options))
+        found = envs.entry(self.env)
+        return build(found.cls, {**found.levels[str(self.difficulty)], **parse_options(self.env_options)})
 
     def model(self) -> ActorCritic:
         """The agent."""
@@ -174,13 +191,26 @@ class Config:
         cls: Any = diffmem.entry(self.memory).cls
         fields = {field.name for field in dataclasses.fields(cls)}
         as_wide = {name: width for name in ("hidden_size", "output_size") if name in fields}
-        options = {**as_wide, **CORES.get(self.memory, {}), **parse_options(self.memory_options)}
-        memory = diffmem.make(self.memory, input_size=width, **options)
+        options = {"input_size": width, **as_wide, **CORES.get(self.memory, {}), **parse_options(self.memory_options)}
+        if options["input_size"] != width:
+            given = options["input_size"]
+            raise ValueError(f"Config.memory_options has input_size={given!r}; it is Config.width, {width}: set that instead")
+        memory = build(cls, options)
         if self.controller != "none":
             memory = diffmem.control(memory, width, self.controller)
         encoder = GridEncoder(width) if len(env.observation_space.shape) > 1 else FlatEncoder(width)
         spaces = env.observation_space, env.action_space
         return ActorCritic(*spaces, memory, encoder, heads=self.heads, skip=self.skip, remat=self.remat)
+
+    def _check_timescales(self) -> None:
+        """Raises ValueError unless the model can be built and its memory has the parameters that are named."""
+        model = self.model()
+        if self.timescales:
+            paths = jax.tree.flatten_with_path(jax.eval_shape(model.init_params, jax.random.key(0))["memory"])[0]
+            known = sorted({entry.key for path, _ in paths for entry in path if hasattr(entry, "key")})
+            for name in self.timescales:
+                if name not in known:
+                    raise ValueError(f"Config.timescales has {name!r}, but {self.memory} has no such{suggest(name, known)}")
 
     def to_json(self) -> dict[str, Any]:
         """The config as plain numbers and strings."""
@@ -199,23 +229,13 @@ def parse_options(options: tuple[str, ...]) -> dict[str, Any]:
         if not equals:
             raise ValueError(f"option {option!r} has no value; legal: name=value, such as slots=64")
         try:
-            fields[name.replace("-", "_")] = ast.literal_eval(value)
+            read = ast.literal_eval(value)
         except (ValueError, SyntaxError):
-            fields[name.replace("-", "_")] = value
+            read = {"true": True, "false": False}.get(value, value)
+        fields[name.replace("-", "_")] = read
     return fields
 
 
-def split_name(name: str) -> tuple[str, str | None]:
-    """An environment's name and difficulty from either "repeat_previous" or "repeat_previous_easy".
-
-    Raises:
-        ValueError: no environment has this name.
-    """
-    known = envs.names()
-    front, _, level = name.rpartition("_")
-    if name not in known and front in known and level in envs.entry(front).levels:
-        return front, level
-    if name not in known and front in known:
-        envs.make(front, level)  # says which levels there are
-    envs.entry(name)
-    return name, None
+def split_options(text: str) -> tuple[str, ...]:
+    """Options from a text such as "decay_limits=(1e-6,2.0),trace_size=9": only a comma before a name and "=" parts them."""
+    return tuple(re.split(r",(?=[\w-]+=)", text)) if text else ()

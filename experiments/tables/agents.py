@@ -58,8 +58,11 @@ def agents(cells: list[dict]) -> str:
     def median(number):
         return lambda mine: f"{np.median([number(cell) for cell in mine]):,.0f}"
 
+    def published(cell):
+        return "no episode ended" if cell["mmer"] is None else f"{cell['mmer']:.3f} ± {cell['mmer_spread'] or 0:.3f}"
+
     def score(env):
-        return lambda mine: "".join(f"{c['mmer']:.3f} ± {c['mmer_spread'] or 0:.3f}" for c in mine if c["env"] == env)
+        return lambda mine: "".join(published(cell) for cell in mine if cell["env"] == env)
 
     rows = {f"`{env}`": score(env) for env in environments}
     scored = len(_normalised([{"env": env, "mmer": 0} for env in environments]))
@@ -77,5 +80,5 @@ def agents(cells: list[dict]) -> str:
 
 def _normalised(cells: list[dict]) -> list[float]:
     """How far a memory comes from random play (0) to perfect play (1), for the environments where both are known."""
-    found = [(cell["mmer"], RETURNS.get(cell["env"].rpartition("_")[0])) for cell in cells]
+    found = [(cell["mmer"], RETURNS.get(cell["env"].rpartition("_")[0])) for cell in cells if cell["mmer"] is not None]
     return [(mmer - limits[0]) / (limits[1] - limits[0]) for mmer, limits in found if limits]
