@@ -24,7 +24,7 @@ import tyro
 from diffmem import MemN2N, MemNN, viz
 from diffmem.tasks.babi import TASKS, UNKNOWN, parse, words
 from experiments import runs
-from experiments.runtime import use_compilation_cache, use_cpu_cores
+from experiments.runtime import note, use_compilation_cache, use_cpu_cores
 from experiments.stories import StoryConfig, evaluation
 
 # What a question begins with; no sentence of bAbI does.
@@ -249,11 +249,6 @@ class Session:
             except (EOFError, KeyboardInterrupt):
                 print()
                 return
-
-
-def note(text: str) -> None:
-    """Says something beside the answers."""
-    print(f"note: {text}", file=sys.stderr, flush=True)
 
 
 def find(run: str) -> tuple[str, StoryConfig, dict[str, evaluation.Part], str]:

@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,11 @@ config: Any = jax.config  # its settings become attributes as JAX is imported
 
 class Diverged(RuntimeError):
     """The loss is no longer finite."""
+
+
+def note(text: str) -> None:
+    """Says something beside the results, on the error output."""
+    print(f"note: {text}", file=sys.stderr, flush=True)
 
 
 def use_compilation_cache() -> None:

@@ -91,6 +91,11 @@ def test_one_model_a_task_and_evaluation_of_a_folder(copy, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "single supporting fact" in said
     assert "mean of 2 tasks" in said
+    odd = tmp_path / "odd"
+    odd.mkdir()
+    (odd / "qa1_test.txt").write_text("1 Zork went to the garden.\n2 Where is Zork?\tgarden\t1\n")
+    evaluate.main([str(tmp_path / "run"), "--data-dir", str(odd)])
+    assert capsys.readouterr().err == "note: task 1: 1 word(s) that the model does not know, read as unknown: zork\n"
     with pytest.raises(ValueError, match="task 2: trained on"):
         evaluate.main([str(tmp_path / "run"), "--data-dir", str(copy / "en"), "--tasks", "2"])
 
@@ -252,6 +257,23 @@ def test_some_tasks_have_the_first_epochs_to_themselves(copy):
     assert [chosen.shape for _, chosen in passes] == [(steps_per_epoch(config, data), 7)] * 3
     asked = [{int(task) for i, batch in zip(*one, strict=True) for task in data.train[i].tasks[batch]} for one in passes]
     assert asked == [{15}, {15}, {1, 15}]
+
+
+def test_what_cannot_be_read_is_counted_by_kind():
+    vocabulary = Vocabulary.of([Story(("a b",), (Question("a c?", "b", (0,), 1),))])
+    part = evaluation.Part((1, 2), vocabulary, None, [0.0])
+    longer = Story(("a zork", "a b b b", "b"), (Question("A c?", "a", (), 0), Question("c", "B", (), 3)))
+    notes = evaluation.unreadable(SMALL, {"joint": part}, {1: [longer, longer], 2: [Story(("b",) * 13, ())], 3: [longer]})
+    assert notes == [
+        "task 1: 1 word(s) that the model does not know, read as unknown: zork",
+        "task 1: 1 sentence(s) cut at 2 words: a b b b",
+        "task 1: 2 answer(s) that the model does not know, counted as wrong: a",
+        "task 1: 2 question(s) without a story: A c?",
+        "task 1: 2 question(s) without a question mark: c",
+    ]
+    long = Story(("b",) * 13, (Question("a?", "b", (), 12), Question("c?", "b", (), 13)))
+    line = "tasks 1, 2: 2 question(s) about more than 12 sentences, of which the oldest are dropped: c?"
+    assert evaluation.unreadable(SMALL, {"joint": part}, {1: [long], 2: [long]}) == [line]
 
 
 @pytest.mark.parametrize(

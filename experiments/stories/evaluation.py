@@ -15,11 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from diffmem.tasks.babi import TASKS, Examples, Story, Vocabulary, files
+from diffmem.tasks.babi import TASKS, UNKNOWN, Examples, Story, Vocabulary, files, words
 from diffmem.tasks.babi.text import count_questions
 from experiments import config as configs
 from experiments import runs
 from experiments.checkpoint import Checkpoints, load_weights
+from experiments.runtime import note
 from experiments.stories.config import StoryConfig
 from experiments.stories.data import on_device, split, stories, tables, told
 
@@ -167,6 +168,40 @@ def evaluate(config: StoryConfig, parts: dict[str, Part], told: dict[int, list[S
     }
 
 
+def unreadable(config: StoryConfig, parts: dict[str, Part], told: dict[int, list[Story]]) -> list[str]:
+    """What of these stories the models cannot read or answer: a line a kind, with its count, tasks and first examples."""
+    found: dict[str, list[tuple[int, str]]] = {}
+    room = config.sizes()[-1]
+    for part in parts.values():
+        vocabulary = part.vocabulary
+        answers = {vocabulary.words[number] for number in vocabulary.answers}
+        for task in part.tasks:
+            asked = [question for story in told.get(task, ()) for question in story.questions]
+            texts = {text for story in told.get(task, ()) for text in story.sentences} | {question.text for question in asked}
+            unknown = {word for text in texts for word in words(text) if vocabulary.number(word) == UNKNOWN}
+            kinds = {
+                "word(s) that the model does not know, read as unknown": sorted(unknown),
+                f"sentence(s) cut at {vocabulary.length} words": sorted(t for t in texts if len(words(t)) > vocabulary.length),
+                "answer(s) that the model does not know, counted as wrong": [
+                    question.answer for question in asked if question.answer.lower() not in answers
+                ],
+                f"question(s) about more than {room} sentences, of which the oldest are dropped": [
+                    question.text for question in asked if question.seen > room
+                ],
+                "question(s) without a story": [question.text for question in asked if not question.seen],
+                "question(s) without a question mark": [q.text for q in asked if not q.text.endswith("?")],
+            }
+            for kind, examples in kinds.items():
+                found.setdefault(kind, []).extend((task, example) for example in examples)
+    lines = []
+    for kind, there in found.items():
+        if there:
+            tasks, examples = sorted({task for task, _ in there}), list(dict.fromkeys(example for _, example in there))
+            shown = ", ".join(examples[:5]) + (", .." if len(examples) > 5 else "")
+            lines.append(f"task{'s' * (len(tasks) > 1)} {', '.join(map(str, tasks))}: {len(there)} {kind}: {shown}")
+    return lines
+
+
 def table(result: dict[str, Any]) -> str:
     """The result as text: one line a task, the mean, the failed count."""
     lines = []
@@ -214,6 +249,8 @@ def main(arguments: list[str]) -> dict[str, Any]:
     told = {task: one for task, one in told.items() if task in (options.tasks or trained)}
     if not told:
         raise ValueError(f"no task in common: trained on {sorted(trained)}, and there are questions of none of them")
+    for line in unreadable(config, parts, told):
+        note(line)
     result = {"name": name, "memory": type(config.memory).__name__, "data": where, **evaluate(config, parts, told)}
     print(f"{name}, {source}, on {where}")
     if config.setting == "10k" and 3 in told:
