@@ -11,14 +11,20 @@ from experiments.config import Config
 RESULTS = Path(__file__).parent / "results"
 
 
-def claim(folder: Path, name: str, config: Any) -> None:
+def claim(folder: Path, name: str, config: Any, **more: str) -> None:
     """Makes a run's folder, or checks that an existing one holds this very run.
+
+    Args:
+        folder: the run's.
+        name: of the config.
+        config: of the run.
+        more: what else config.json says, and a run that goes on must agree with.
 
     Raises:
         ValueError: the folder holds another run, or something that is no run.
     """
     path = folder / "config.json"
-    wanted = {"name": name, "config": config.to_json()}
+    wanted = {"name": name, "config": config.to_json(), **more}
     if there := claimed(folder):
         if different := _differences(there, wanted):
             raise ValueError(

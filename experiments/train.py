@@ -162,6 +162,7 @@ def parse(arguments: list[str]) -> tuple[str, Any]:
             print(f"  {known:24s} {(sys.modules[f'experiments.configs.{known}'].__doc__ or '').strip().splitlines()[0]}")
         raise SystemExit(0 if arguments[:1] in (["-h"], ["--help"]) else 2)
     default = configs.load(name)
+    place = Annotated[Path | None, tyro.conf.arg(help="A copy of bAbI, packed or not. None: diffmem.tasks.babi.files.find.")]
     kinds = [type(getattr(default, field)) for field in ("task", "memory") if hasattr(default, field)]
     generic: Any = type(default)
     options = dataclasses.make_dataclass(
@@ -170,6 +171,7 @@ def parse(arguments: list[str]) -> tuple[str, Any]:
             ("run", Annotated[generic[tuple(kinds)], tyro.conf.arg(name="")], dataclasses.field(default=default)),
             ("out", Annotated[Path, tyro.conf.arg(help="The run's folder.")], Path("runs") / name),
             ("evaluate", Annotated[bool, tyro.conf.arg(help="Evaluate and draw at the end.")], True),
+            *([] if isinstance(default, Config) else [("data_dir", place, None)]),
             ("mesh", Annotated[str, tyro.conf.arg(help="Devices by axis: data=4,slots=2. None: seeds.")], ""),
             ("distributed", Annotated[bool, tyro.conf.arg(help="Join the processes of several hosts.")], False),
         ],
@@ -202,15 +204,17 @@ def main(arguments: list[str]) -> None:
     else:
         from experiments import stories
 
-        stories.train(name, config, folder)
+        stories.train(name, config, folder, data_dir=options.data_dir and str(options.data_dir))
     if options.distributed:
         if meshes.first_process():
             print(f"trained; now, in one process: python -m experiments.evaluate {folder}")
     elif options.evaluate:
         from experiments import evaluate as evaluation
 
-        pictures = ["--pictures", str(folder)] if sampled else []
-        evaluation.main([str(folder), "--json", str(folder / "evaluation.json"), *pictures])
+        more = ["--pictures", str(folder)] if sampled else []
+        if not sampled and options.data_dir:
+            more = ["--data-dir", str(options.data_dir), "--split", "valid"]
+        evaluation.main([str(folder), "--json", str(folder / "evaluation.json"), *more])
 
 
 if __name__ == "__main__":

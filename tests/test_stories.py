@@ -11,9 +11,10 @@ import pytest
 from diffmem import DMN, LSTM, DMNPlus, MemN2N, MemNN
 from diffmem.tasks.babi import Question, Story, Vocabulary, buckets, examples, file_name, format
 from diffmem.tasks.babi.generate import generate
-from experiments import evaluate, stories
+from diffmem.tasks.babi.text import count_questions
+from experiments import evaluate, stories, train
 from experiments.config import Optimizer
-from experiments.stories import StoryConfig, evaluation, losses
+from experiments.stories import StoryConfig, evaluation, losses, publishing
 from experiments.stories.data import on_device, tables, told
 from experiments.stories.training import steps_per_epoch
 from tests.oracles import memnn
@@ -98,6 +99,32 @@ def test_one_model_a_task_and_evaluation_of_a_folder(copy, tmp_path, capsys):
     assert capsys.readouterr().err == "note: task 1: 1 word(s) that the model does not know, read as unknown: zork\n"
     with pytest.raises(ValueError, match="task 2: trained on"):
         evaluate.main([str(tmp_path / "run"), "--data-dir", str(copy / "en"), "--tasks", "2"])
+
+
+def test_the_launcher_takes_a_copy_of_babi_and_evaluates_on_it(babi, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "use_cpu_cores", lambda parts: None)  # JAX runs already
+    options = ["--tasks", "1", "--epochs", "1", "--memory.slots", "12", "--memory.width", "8", "--memory.hops", "1"]
+    train.main(["babi_memn2n", *options, "--data-dir", str(babi), "--out", str(tmp_path / "run")])
+    result = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    assert (result["data"], result["questions"]) == (f"{babi}, valid", {"1": 60})
+
+
+def test_without_a_copy_of_babi_stories_are_generated_and_results_say_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(stories.data.files, "find", lambda data_dir=None: None)
+    stories.data.stories.cache_clear()
+    config = dataclasses.replace(SMALL, tasks=(1, 15), joint=False, epochs=1)
+    stories.train("babi_memn2n", config, tmp_path / "run", progress=False)
+    assert capsys.readouterr().err.startswith("note: there is no copy of bAbI: training and validation questions are generated")
+    result = evaluate.main([str(tmp_path / "run")])
+    assert result["source"].endswith("run, trained on generated stories")
+    assert result["data"] == "generated validation questions, as there is no copy of bAbI"
+    assert result["questions"] == {"1": 100, "15": 100}
+    told, valid = (stories.data.stories((1,), "10k", split)[1] for split in ("train", "valid"))
+    assert (count_questions(told), count_questions(valid)) == (9000, 1000)
+    assert told[:200] != valid
+    with pytest.raises(ValueError, match="only results on bAbI are published"):
+        publishing.main([str(tmp_path / "run")])
+    stories.data.stories.cache_clear()
 
 
 def test_errors_are_those_of_single_calls(copy):

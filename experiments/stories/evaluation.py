@@ -22,7 +22,7 @@ from experiments import runs
 from experiments.checkpoint import Checkpoints, load_weights
 from experiments.runtime import note
 from experiments.stories.config import StoryConfig
-from experiments.stories.data import on_device, split, stories, tables, told
+from experiments.stories.data import is_generated, on_device, split, stories, tables, told
 
 FAILED = 5.0  # percent, by the data set's convention
 NOTE = "Task 3: trained on generated stories where the data set's own 10k file is missing; see docs/results.md."
@@ -118,7 +118,8 @@ def find(run: str) -> tuple[str, StoryConfig, dict[str, Part], str]:
         parts[name] = Part(tasks, vocabulary, restored[1].params, looks[-1]["valid_error_percent"])
     if not parts:
         raise ValueError(f"{run!r} has no readable checkpoint yet")
-    return stored["name"], config, parts, str(path)
+    data = f", trained on {stored['data']}" if "data" in stored else ""
+    return stored["name"], config, parts, f"{path}{data}"
 
 
 def keep_vocabulary(folder: Path, vocabulary: Vocabulary) -> None:
@@ -223,8 +224,8 @@ class Options:
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """A run's folder, or the name of a config whose weights are committed."""
     data_dir: Path | None = None
-    """A folder of files named as in bAbI (qa1_single-supporting-fact_test.txt). None: the validation questions of the local
-    copy of bAbI, see diffmem.tasks.babi.files."""
+    """A folder of files named as in bAbI (qa1_single-supporting-fact_test.txt), or a copy of bAbI, packed or not. None: the
+    validation questions of the local copy, see diffmem.tasks.babi.files, or generated ones where there is none."""
     split: str = "test"
     """Which files of that folder: train, valid or test."""
     tasks: tuple[int, ...] = ()
@@ -233,16 +234,35 @@ class Options:
     """Also write the result here."""
 
 
+def questions(
+    config: StoryConfig, tasks: tuple[int, ...], place: Path | None, split: str
+) -> tuple[dict[int, list[Story]], str]:
+    """The stories to evaluate on, by task, and what they are called; see `Options`.
+
+    Raises:
+        ValueError: an unknown split.
+        FileNotFoundError: no such files.
+    """
+    if place is None:
+        generated = "generated validation questions, as there is no copy of bAbI"
+        return stories(tasks, config.setting, "valid"), generated if is_generated() else "the validation questions"
+    if split not in files.SPLITS:
+        raise ValueError(f"--split is {split!r}; legal: {', '.join(files.SPLITS)}")
+    source = files.find(place)
+    assert source is not None  # a place that was named is found, or an error
+    if source.is_dir() and any(files.NAME.fullmatch(path.name) for path in source.iterdir()):
+        told = {task: files.read_file(path) for task, path in files.folder_tasks(source, split).items()}
+    else:
+        told = stories(tasks, config.setting, split, str(source))
+    return told, f"{place}, {split}"
+
+
 def main(arguments: list[str]) -> dict[str, Any]:
     """Evaluates, prints, and writes what was asked for."""
     options = tyro.cli(Options, args=arguments, prog="python -m experiments.evaluate", description=__doc__)
     name, config, parts, source = find(options.run)
     trained = {task for part in parts.values() for task in part.tasks}
-    if options.data_dir is None:
-        told, where = stories(tuple(sorted(trained)), config.setting, "valid"), "the validation questions"
-    else:
-        paths = files.folder_tasks(options.data_dir, options.split)
-        told, where = {task: files.read_file(path) for task, path in paths.items()}, f"{options.data_dir}, {options.split}"
+    told, where = questions(config, tuple(sorted(trained)), options.data_dir, options.split)
     for task in options.tasks:
         if task not in told or task not in trained:
             raise ValueError(f"task {task}: trained on {sorted(trained)}, and there are questions of {sorted(told)}")
@@ -251,7 +271,10 @@ def main(arguments: list[str]) -> dict[str, Any]:
         raise ValueError(f"no task in common: trained on {sorted(trained)}, and there are questions of none of them")
     for line in unreadable(config, parts, told):
         note(line)
-    result = {"name": name, "memory": type(config.memory).__name__, "data": where, **evaluate(config, parts, told)}
+    result = {
+        **{"name": name, "source": source, "memory": type(config.memory).__name__, "data": where},
+        **evaluate(config, parts, told),
+    }
     print(f"{name}, {source}, on {where}")
     if config.setting == "10k" and 3 in told:
         print(NOTE)
