@@ -21,7 +21,7 @@ import tyro
 from diffmem.tasks.base import BitTask, uniform_integers
 from diffmem.tasks.graphs import GraphTask
 from experiments import runs
-from experiments.config import Config
+from experiments.config import Config, length_range
 from experiments.runtime import use_compilation_cache, use_cpu_cores
 
 CHUNK = 50  # sequences in flight at a time, per seed: bounds the memory, not the number of sequences
@@ -49,18 +49,6 @@ class Options:
     """Also write the result here."""
     pictures: Path | None = None
     """Also draw the learning curve, the generalisation curve and the memory at work into this folder."""
-
-
-def length_range(text: str) -> tuple[int, int]:
-    """Reads a length or a range of lengths: 20 becomes (20, 20), 1-20 becomes (1, 20).
-
-    Raises:
-        ValueError: anything else.
-    """
-    ends = text.split("-")
-    if len(ends) > 2 or not all(end.isdigit() for end in ends) or int(ends[0]) > int(ends[-1]) or int(ends[0]) < 1:
-        raise ValueError(f"length {text!r}; legal: a positive integer such as 20, or a range such as 1-20")
-    return int(ends[0]), int(ends[-1])
 
 
 def resized(config: Config, slots: int | None) -> Config:
@@ -101,12 +89,17 @@ def evaluate(
         sequences: per length.
         seed: of the fresh sequences.
 
+    Raises:
+        ValueError: a length or number of sequences below 1.
+
     Returns:
         {metric: {length: median over the seeds}, ..., "seeds": [{"seed": s, metric: {length: value}, ...}, ...]}.
     """
     low, high = config.task.lengths
     lengths = lengths or config.lengths or (f"{low}-{high}" if low < high else str(high),)
-    sequences = sequences or config.sequences
+    sequences = config.sequences if sequences is None else sequences
+    if sequences < 1:
+        raise ValueError(f"--sequences is {sequences}; legal: an integer >= 1")
     longest = max(length_range(text)[1] for text in lengths)
     config = config.with_longest(max(longest, config.task.lengths[1]))
     task, model = config.task.held_out(), config.model()

@@ -32,7 +32,7 @@ from experiments import runs
 from experiments.checkpoint import Checkpoints
 from experiments.config import Config
 from experiments.effort import Metered
-from experiments.log import writer
+from experiments.log import chosen, writer
 from experiments.runtime import Diverged, use_compilation_cache, use_cpu_cores, use_cpu_devices
 from experiments.seeds import learners
 
@@ -98,6 +98,7 @@ def train(name: str, config: Config, folder: Path, *, mesh: str = "", progress: 
         ValueError: the folder holds another run, or a mesh that does not fit.
         Diverged: a loss was not finite; the last good checkpoint is kept.
     """
+    chosen()  # a wrong name is refused before the folder is claimed
     laid = meshes.build(mesh, config)
     writes = meshes.first_process()
     if writes:

@@ -138,10 +138,16 @@ def test_folder_of_another_run(tiny, uninterrupted, tmp_path):
         train.train("lstm_copy", tiny, tmp_path, progress=False)
 
 
+def test_an_unknown_log_is_refused_before_the_folder_is_claimed(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("DIFFMEM_LOG", "wandbb")
+    with pytest.raises(ValueError, match="DIFFMEM_LOG names 'wandbb'; legal: 'tensorboard', 'wandb'"):
+        train.train("lstm_copy", tiny, tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.filterwarnings("ignore:overflow")  # of the learning rate, which is infinite in float32
 def test_divergence_names_step_and_leaf_and_keeps_the_last_checkpoint(tiny, tmp_path):
-    huge = dataclasses.replace(
-        tiny, optimizer=dataclasses.replace(tiny.optimizer, name="adam", learning_rate=float("nan"), warmup=0)
-    )
+    huge = dataclasses.replace(tiny, optimizer=dataclasses.replace(tiny.optimizer, name="adam", learning_rate=1e39, warmup=0))
     message = r"non-finite loss at step 2, seed 0: the first bad leaf is the parameter .*, in step 1"
     # Optax's Adam mixes integers and floats, which the tests' strict promotion forbids.
     with jax.numpy_dtype_promotion("standard"), pytest.raises(train.Diverged, match=message):
@@ -257,6 +263,21 @@ def test_graphs_can_be_others_than_in_training():
         (lambda: evaluate.length_range("20-"), "length '20-'; legal"),
         (lambda: evaluate.length_range("0"), "length '0'; legal"),
         (lambda: dataclasses.replace(configs.load("ntm_copy"), batch=0), "Config.batch is 0"),
+        (lambda: configs.Optimizer("adma"), "Optimizer.name is 'adma'; legal: 'rmsprop', 'adam', 'sgd'"),
+        (lambda: configs.Optimizer(learning_rate=-1), "Optimizer.learning_rate is -1; it must be a number > 0"),
+        (lambda: configs.Optimizer(learning_rate=float("nan")), "Optimizer.learning_rate is nan"),
+        (lambda: configs.Optimizer(momentum=1.0), "Optimizer.momentum is 1.0; it must be a number, 0 <= momentum < 1"),
+        (lambda: configs.Optimizer(clip=0.0), "Optimizer.clip is 0.0; it must be a number > 0"),
+        (lambda: configs.Optimizer(clip_norm=float("nan")), "Optimizer.clip_norm is nan; it must be a number > 0, or None"),
+        (lambda: configs.Optimizer(warmup=-1), "Optimizer.warmup is -1; it must be an integer >= 0"),
+        (lambda: configs.Optimizer(halvings=0.5), "Optimizer.halvings is 0.5; it must be an integer >= 0"),
+        (lambda: configs.Optimizer(cooldown=1.5), "Optimizer.cooldown is 1.5; it must be a number from 0 to 1"),
+        (lambda: dataclasses.replace(configs.load("ntm_copy"), clip=-1), "Config.clip is -1; it must be a number > 0, or None"),
+        (lambda: dataclasses.replace(configs.load("ntm_copy"), remat=-1), "Config.remat is -1; it must be an integer >= 0"),
+        (lambda: dataclasses.replace(configs.load("ntm_copy"), lengths=("9-2",)), "length '9-2'; legal"),
+        (lambda: dataclasses.replace(configs.load("ntm_copy"), hidden=(3, 0)), "Config.hidden is 0; it must be"),
+        (lambda: evaluate.evaluate(configs.load("ntm_copy"), {}, sequences=0), "--sequences is 0; legal: an integer >= 1"),
+        (lambda: evaluate.evaluate(configs.load("ntm_copy"), {}, sequences=-5), "--sequences is -5; legal"),
         (lambda: dataclasses.replace(configs.load("ntm_copy"), checkpoint_every=33), "multiple of log_every"),
         (lambda: configs.from_json("ntm_copy", {"batchs": 3}), "has the field 'batchs'; did you mean 'batch'"),
     ],
