@@ -24,7 +24,7 @@ import tyro
 from diffmem import MemN2N, MemNN, viz
 from diffmem.tasks.babi import TASKS, UNKNOWN, parse, words
 from experiments import runs
-from experiments.runtime import note, use_compilation_cache, use_cpu_cores
+from experiments.runtime import launch, note, use_compilation_cache, use_cpu_cores
 from experiments.stories import StoryConfig, evaluation
 
 # What a question begins with; no sentence of bAbI does.
@@ -335,7 +335,4 @@ def taken(session: Session) -> str:
 
 if __name__ == "__main__":
     use_cpu_cores(1)
-    try:
-        main(sys.argv[1:])
-    except (ValueError, OSError) as error:
-        raise SystemExit(f"error: {error}") from None
+    launch(main)

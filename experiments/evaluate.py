@@ -9,7 +9,6 @@ Runs on bAbI and runs of experiments.ppo have options of their own: `python -m e
 """
 
 import dataclasses
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +21,7 @@ from diffmem.tasks.base import BitTask, uniform_integers
 from diffmem.tasks.graphs import GraphTask
 from experiments import runs
 from experiments.config import Config, length_range
-from experiments.runtime import use_compilation_cache, use_cpu_cores
+from experiments.runtime import launch, use_compilation_cache, use_cpu_cores
 
 CHUNK = 50  # sequences in flight at a time, per seed: bounds the memory, not the number of sequences
 
@@ -176,6 +175,7 @@ def main(arguments: list[str]) -> dict[str, Any]:
 
         return evaluation.main(arguments)
     options = tyro.cli(Options, args=arguments, prog="python -m experiments.evaluate", description=__doc__)
+    runs.check_writable(options.json)
     name, config, params, source = runs.find(options.run)
     config = on_graph(resized(config, options.slots), options.graph, options.path)
     result = evaluate(config, params, options.lengths, options.sequences, options.seed)
@@ -200,7 +200,4 @@ def main(arguments: list[str]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     use_cpu_cores(1)
-    try:
-        main(sys.argv[1:])
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from None
+    launch(main)

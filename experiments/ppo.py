@@ -7,7 +7,6 @@ bit-identical to one that was never interrupted. `python -m experiments.ppo_swee
 """
 
 import json
-import sys
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -29,7 +28,7 @@ from experiments.checkpoint import Checkpoints
 from experiments.rl import Config, collect, initial_agents, learn, make_optimizer
 from experiments.rl.learning import Agents
 from experiments.runs import read_lines
-from experiments.runtime import Diverged, environment, use_compilation_cache, use_cpu_cores
+from experiments.runtime import Diverged, environment, launch, use_compilation_cache, use_cpu_cores
 from experiments.seeds import side_by_side
 
 RATIO_TOLERANCE = 1e-5
@@ -260,7 +259,4 @@ def main(arguments: list[str]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except (ValueError, Diverged) as error:
-        raise SystemExit(f"error: {error}") from None
+    launch(main)

@@ -45,9 +45,19 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def write_result(path: Path, result: dict[str, Any]) -> None:
-    """Writes the result of an evaluation, and makes the folder for it."""
+def check_writable(path: Path | None) -> None:
+    """Makes the folder for a file, and raises OSError unless the file can be written: before the work, not after it."""
+    if path is None:
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
+    there = path.exists()
+    path.open("a").close()
+    if not there:
+        path.unlink()
+
+
+def write_result(path: Path, result: dict[str, Any]) -> None:
+    """Writes the result of an evaluation; `check_writable` made the folder for it."""
     path.write_text(json.dumps(result, indent=1) + "\n")
 
 

@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,14 @@ config: Any = jax.config  # its settings become attributes as JAX is imported
 
 class Diverged(RuntimeError):
     """The loss is no longer finite."""
+
+
+def launch(main: Callable[[list[str]], Any]) -> None:
+    """Runs a launcher on the command line; errors that a user can mend end it with one line and exit code 1."""
+    try:
+        main(sys.argv[1:])
+    except (ValueError, OSError, Diverged) as error:
+        raise SystemExit(f"error: {error}") from None
 
 
 def note(text: str) -> None:

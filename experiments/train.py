@@ -33,7 +33,7 @@ from experiments.checkpoint import Checkpoints
 from experiments.config import Config
 from experiments.effort import Metered
 from experiments.log import chosen, writer
-from experiments.runtime import Diverged, use_compilation_cache, use_cpu_cores, use_cpu_devices
+from experiments.runtime import Diverged, launch, use_compilation_cache, use_cpu_cores, use_cpu_devices
 from experiments.seeds import learners
 
 
@@ -96,9 +96,11 @@ def train(name: str, config: Config, folder: Path, *, mesh: str = "", progress: 
 
     Raises:
         ValueError: the folder holds another run, or a mesh that does not fit.
+        OSError: no data for the task, or no place for the folder.
         Diverged: a loss was not finite; the last good checkpoint is kept.
     """
-    chosen()  # a wrong name is refused before the folder is claimed
+    chosen()  # a wrong name, and data that are missing, are refused before the folder is claimed
+    jax.eval_shape(lambda key: config.task.sample(key, 1, config.task.lengths[1]), jax.random.key(0))
     laid = meshes.build(mesh, config)
     writes = meshes.first_process()
     if writes:
@@ -219,7 +221,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except (ValueError, Diverged) as error:
-        raise SystemExit(f"error: {error}") from None
+    launch(main)

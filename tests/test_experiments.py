@@ -21,6 +21,7 @@ from diffmem.tasks.babi import Vocabulary
 from experiments import config as configs
 from experiments import evaluate, pictures, runs, train
 from experiments.checkpoint import Checkpoints, WrongSizes, load_weights, save_weights
+from experiments.runtime import launch
 
 ROOT = Path(__file__).parents[1]
 TINY = ["--task.max-length", "3", "--task.lengths", "1", "3", "--depth", "1", "--memory.hidden-size", "7", "--steps", "30"]
@@ -298,6 +299,34 @@ def test_every_config_states_its_command_and_survives_json(name):
     model = config.model(Vocabulary(("", "?", "yes", "no"), (2, 3), 1)) if story else config.model()
     shapes = jax.eval_shape(model.init_params, jax.random.key(0))
     assert jax.tree.leaves(shapes)
+
+
+@pytest.mark.parametrize(
+    ("launcher", "arguments", "message"),
+    [
+        (train, ["babi_memn2n", "--data-dir", "nowhere", "--out", "run"], "data_dir is 'nowhere', where there is nothing"),
+        (train, ["babi_memn2n", "--data-dir", "partial", "--tasks", "1", "--out", "run"], "has no valid split of en-valid"),
+        (train, ["lstm_shakespeare", "--task.path", "nowhere", "--out", "run"], "no data set 'tinyshakespeare': path leads"),
+        (train, ["lstm_copy", "--out", "file"], "Not a directory: 'file'"),
+        (train, ["lstm_copy", "--out", "/proc/nope"], "/proc/nope"),
+        (evaluate, ["babi_memn2n", "--data-dir", "nowhere"], "data_dir is 'nowhere', where there is nothing"),
+        (evaluate, ["babi_memn2n", "--data-dir", "partial"], r"no files qa<task>_..._test.txt in 'partial'"),
+        (evaluate, ["babi_memn2n", "--data-dir", "partial", "--split", "tset"], "--split is 'tset'; legal: train, valid, test"),
+        (evaluate, ["ntm_copy", "--json", "partial"], "Is a directory: 'partial'"),
+        (evaluate, ["babi_memn2n", "--json", "file/found.json"], "file"),
+    ],
+)
+def test_what_a_user_can_mend_ends_in_one_line(launcher, arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("")
+    Path("partial").mkdir()
+    Path("partial/qa1_train.txt").write_text("1 Mary went.\n2 Where is Mary?\tgarden\t1\n")
+    monkeypatch.setattr(evaluate, "evaluate", None)  # the complaint comes before any work
+    monkeypatch.setattr(train, "use_cpu_cores", lambda parts: None)  # JAX runs already
+    monkeypatch.setattr(sys, "argv", ["launcher", *arguments])
+    with pytest.raises(SystemExit, match=f"^error: .*{message}"):
+        launch(launcher.main)
+    assert not Path("run").exists()
 
 
 def test_unknown_option_suggests_the_nearest():

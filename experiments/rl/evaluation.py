@@ -78,6 +78,7 @@ def evaluate(config: Config, params: Any, on: tuple[str, ...] = (), episodes: in
 def main(arguments: list[str]) -> dict[str, Any]:
     """Evaluates, prints, and writes what was asked for."""
     options = tyro.cli(Options, args=arguments, prog="python -m experiments.evaluate", description=__doc__)
+    runs.check_writable(options.json)
     config, params, steps = find(options.run)
     found = evaluate(config, params, options.on, options.episodes, options.seed)
     name = f"{config.env}_{config.difficulty}"

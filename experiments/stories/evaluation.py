@@ -260,6 +260,7 @@ def questions(
 def main(arguments: list[str]) -> dict[str, Any]:
     """Evaluates, prints, and writes what was asked for."""
     options = tyro.cli(Options, args=arguments, prog="python -m experiments.evaluate", description=__doc__)
+    runs.check_writable(options.json)
     name, config, parts, source = find(options.run)
     trained = {task for part in parts.values() for task in part.tasks}
     told, where = questions(config, tuple(sorted(trained)), options.data_dir, options.split)
