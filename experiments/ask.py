@@ -257,7 +257,7 @@ def find(run: str) -> tuple[str, StoryConfig, dict[str, evaluation.Part], str]:
     Raises:
         ValueError: nothing of that kind, or a run that is not about stories.
     """
-    there = runs.claimed(Path(run)) or (runs.RESULTS / f"{run}.npz").exists()
+    there = runs.claimed(Path(run)) or runs.committed(run)
     if there and not runs.is_story(run):
         raise ValueError(f"{run!r} is a run on sequences, which answers no questions; legal: a run on bAbI stories")
     return evaluation.find(run)

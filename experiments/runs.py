@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from diffmem.base import suggest
 from experiments import config as configs
 from experiments.checkpoint import Checkpoints, load_weights
 from experiments.config import Config
@@ -87,15 +88,43 @@ def keep_lines_up_to(metrics: Path, step: int) -> None:
 
 
 def claimed(folder: Path) -> dict[str, Any] | None:
-    """What a folder is a run of: its name and its config; None where no run has claimed it."""
+    """What a folder is a run of: its name and its config; None where no run has claimed it.
+
+    Raises:
+        ValueError: config.json is damaged.
+    """
     path = folder / "config.json"
-    return json.loads(path.read_text()) if path.exists() else None
+    if not path.exists():
+        return None
+    stored = read_json(path)
+    if not isinstance(stored, dict) or not {"name", "config"} <= stored.keys():
+        raise ValueError(f"{path} is damaged: it must hold a run's name and config")
+    return stored
+
+
+def read_json(path: Path) -> Any:
+    """What a file of JSON holds; ValueError names a damaged one."""
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
+
+
+def committed(run: str) -> Path | None:
+    """The committed weights of this name; None where there are none, or a folder of this name holds a run."""
+    weights = RESULTS / f"{run}.npz"
+    return weights if weights.exists() and claimed(Path(run)) is None else None
 
 
 def no_run(run: str, stories: bool = False) -> ValueError:
     """The error for what is neither a run's folder nor has committed weights; it names those that have, or those on stories."""
-    committed = sorted(p.stem for p in RESULTS.glob("*.npz") if not stories or is_story(p.stem))
-    return ValueError(f"{run!r} is no run: neither a folder with a config.json nor one of {', '.join(committed) or '-'}")
+    known = sorted(p.stem for p in RESULTS.glob("*.npz") if not stories or is_story(p.stem))
+    return ValueError(f"{run!r} is no run: neither a folder with a config.json nor one of the committed{suggest(run, known)}")
+
+
+def no_checkpoint(run: str, stored: bool) -> ValueError:
+    """The error for a run of which nothing can be read, though perhaps something is stored."""
+    return ValueError(f"{run!r} has {'checkpoints, but none is readable' if stored else 'no checkpoint yet'}")
 
 
 def _name(run: str) -> str:
@@ -126,8 +155,7 @@ def find(run: str) -> tuple[str, Config, Any, str]:
     from experiments.train import initial_state  # the structure that checkpoints are read into
 
     path = Path(run)
-    weights = RESULTS / f"{run}.npz"
-    if not path.exists() and weights.exists():
+    if weights := committed(run):
         params, meta = load_weights(weights)
         return (
             meta["name"],
@@ -147,6 +175,6 @@ def find(run: str) -> tuple[str, Config, Any, str]:
         if step is not None and step not in checkpoints.steps():
             raise ValueError(f"{run!r} has no checkpoint {step}; stored: {', '.join(map(str, checkpoints.steps())) or 'none'}")
         restored = (step, checkpoints.restore(step, state)) if step is not None else checkpoints.restore_newest(state)
-    if restored is None:
-        raise ValueError(f"{run!r} has no readable checkpoint yet")
+        if restored is None:
+            raise no_checkpoint(run, bool(checkpoints.steps()))
     return stored["name"], config, restored[1].params, f"{path} at step {restored[0]}"

@@ -109,9 +109,7 @@ def train(name: str, config: Config, folder: Path, *, mesh: str = "", progress: 
     state, run_chunk = meshes.place(initial_state(config), laid), make_chunk(config, laid)
     metrics = folder / "metrics.jsonl" if writes else Path(os.devnull)
     with Checkpoints(folder / "checkpoints") as checkpoints:
-        if restored := checkpoints.restore_newest(state):
-            state = restored[1]
-            checkpoints.discard_after(restored[0])
+        state = checkpoints.resume(state)
         step = int(state.step)
         if writes:
             runs.keep_lines_up_to(metrics, step)
@@ -124,7 +122,7 @@ def train(name: str, config: Config, folder: Path, *, mesh: str = "", progress: 
                 losses = np.asarray(losses)
                 if not np.isfinite(losses).all():
                     reason = explain(config, before, losses)
-                    raise Diverged(f"{reason}; the last good checkpoint is step {max(checkpoints.steps(), default=None)}")
+                    raise Diverged(f"{reason}; {checkpoints.last_good('step')}")
                 step = int(state.step)
                 line = {"step": step, "sequences": step * config.batch, "loss": losses.mean(0).round(6).tolist()}
                 line["seconds"] = round(time.perf_counter() - started, 2)

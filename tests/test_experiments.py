@@ -22,6 +22,7 @@ from experiments import config as configs
 from experiments import evaluate, pictures, runs, train
 from experiments.checkpoint import Checkpoints, WrongSizes, load_weights, save_weights
 from experiments.runtime import launch
+from experiments.stories import evaluation as stories_evaluation
 
 ROOT = Path(__file__).parents[1]
 TINY = ["--task.max-length", "3", "--task.lengths", "1", "3", "--depth", "1", "--memory.hidden-size", "7", "--steps", "30"]
@@ -121,11 +122,46 @@ def test_damaged_checkpoint_falls_back_and_says_so(tiny, uninterrupted, tmp_path
         assert checkpoints.steps()[-1] == 30  # written anew
 
 
+def test_without_a_readable_checkpoint(tiny, uninterrupted, tmp_path, capsys):
+    """Nothing to evaluate; training starts from scratch and ends as it did before."""
+    shutil.copytree(uninterrupted[0], tmp_path / "run")
+    for path in (tmp_path / "run" / "checkpoints").rglob("*"):
+        if path.is_file() and path.parent.name == "d":
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ValueError, match="run' has checkpoints, but none is readable"):
+        runs.find(str(tmp_path / "run"))
+    assert capsys.readouterr().err.count("trying the one before") == 2  # of three
+    with pytest.raises(ValueError, match="checkpoints/20 is damaged"):
+        runs.find(str(tmp_path / "run" / "checkpoints" / "20"))
+    resumed = train.train("lstm_copy", tiny, tmp_path / "run", progress=False)
+    assert "can be read: the run starts from scratch\n" in capsys.readouterr().err
+    assert same(resumed, uninterrupted[1])
+    assert same(runs.find(str(tmp_path / "run"))[2], uninterrupted[1].params)
+    shutil.rmtree(tmp_path / "run" / "checkpoints")
+    with pytest.raises(ValueError, match="run' has no checkpoint yet"):
+        runs.find(str(tmp_path / "run"))
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"name": "ntm_copy"}'])
+def test_a_damaged_config_is_named(text, tmp_path):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(ValueError, match=r"config\.json is damaged: "):
+        evaluate.main([str(tmp_path)])
+
+
+def test_a_folder_without_a_run_does_not_hide_committed_weights(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("ntm_copy", "babi_memn2n"):
+        Path(name).mkdir()
+    assert runs.find("ntm_copy")[3] == "committed weights ntm_copy.npz"
+    assert stories_evaluation.find("babi_memn2n")[3] == "committed weights babi_memn2n.npz"
+
+
 def test_checkpoint_of_other_sizes(tiny, uninterrupted):
     other = dataclasses.replace(tiny, memory=dataclasses.replace(tiny.memory, hidden_size=8))
     with (
         Checkpoints(uninterrupted[0] / "checkpoints") as checkpoints,
-        pytest.raises(WrongSizes, match=r"holds \(2, 7.*this configuration needs \(2, 8"),
+        pytest.raises(WrongSizes, match=r"holds \(2, 7.* for params\..*this configuration needs \(2, 8"),
     ):
         checkpoints.restore_newest(train.initial_state(other))
 
@@ -261,6 +297,7 @@ def test_graphs_can_be_others_than_in_training():
     [
         (lambda: configs.load("ntm_cpoy"), "unknown config 'ntm_cpoy'; did you mean 'ntm_copy'"),
         (lambda: runs.find("nowhere"), "'nowhere' is no run"),
+        (lambda: runs.find("ntm_copi"), "'ntm_copi' is no run: .*; did you mean 'ntm_copy'?"),
         (lambda: evaluate.length_range("20-"), "length '20-'; legal"),
         (lambda: evaluate.length_range("0"), "length '0'; legal"),
         (lambda: dataclasses.replace(configs.load("ntm_copy"), batch=0), "Config.batch is 0"),
@@ -284,7 +321,7 @@ def test_graphs_can_be_others_than_in_training():
     ],
 )
 def test_messages(call, message):
-    with pytest.raises(ValueError, match=message.replace("(", r"\(")):
+    with pytest.raises(ValueError, match=message.replace("(", r"\(").replace("?", r"\?")):
         call()
 
 

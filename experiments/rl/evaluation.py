@@ -46,8 +46,8 @@ def find(run: str) -> tuple[Config, Any, int]:
     config = Config(**stored["config"])
     with Checkpoints(Path(run) / "checkpoints") as checkpoints:
         restored = checkpoints.restore_newest(initial_state(config))
-    if restored is None:
-        raise ValueError(f"{run!r} has no readable checkpoint yet")
+        if restored is None:
+            raise runs.no_checkpoint(run, bool(checkpoints.steps()))
     return config, restored[1].params, restored[0] * config.envs * config.rollout
 
 

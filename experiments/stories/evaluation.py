@@ -86,8 +86,8 @@ def find(run: str) -> tuple[str, StoryConfig, dict[str, Part], str]:
     """
     from experiments.stories.training import initial_state  # the structure that checkpoints are read into
 
-    path, weights = Path(run), runs.RESULTS / f"{run}.npz"
-    if not path.exists() and weights.exists():
+    path = Path(run)
+    if weights := runs.committed(run):
         params, meta = load_weights(weights)
         config = configs.from_json(meta["name"], meta["config"])
         parts = {
@@ -103,7 +103,7 @@ def find(run: str) -> tuple[str, StoryConfig, dict[str, Part], str]:
     stored = runs.claimed(path)
     if stored is None:
         raise runs.no_run(run, stories=True)
-    config, parts = configs.from_json(stored["name"], stored["config"]), {}
+    config, parts, damaged = configs.from_json(stored["name"], stored["config"]), {}, False
     for name, tasks in config.parts().items():
         vocabulary = load_vocabulary(path / name)
         if vocabulary is None:
@@ -111,13 +111,14 @@ def find(run: str) -> tuple[str, StoryConfig, dict[str, Part], str]:
         state = initial_state(config, vocabulary, 1)
         with Checkpoints(path / name / "checkpoints") as checkpoints:
             restored = checkpoints.restore_newest(state)
+            damaged |= restored is None and bool(checkpoints.steps())
         if restored is None:
             continue
         lines = runs.read_lines(path / name / "metrics.jsonl")
         looks = [line for line in lines if "valid_error_percent" in line and line["step"] <= restored[0]]
         parts[name] = Part(tasks, vocabulary, restored[1].params, looks[-1]["valid_error_percent"])
     if not parts:
-        raise ValueError(f"{run!r} has no readable checkpoint yet")
+        raise runs.no_checkpoint(run, damaged)
     data = f", trained on {stored['data']}" if "data" in stored else ""
     return stored["name"], config, parts, f"{path}{data}"
 
@@ -133,7 +134,7 @@ def load_vocabulary(folder: Path) -> Vocabulary | None:
     path = folder / "vocabulary.json"
     if not path.exists():
         return None
-    kept = json.loads(path.read_text())
+    kept = runs.read_json(path)
     return Vocabulary(tuple(kept["words"]), tuple(kept["answers"]), kept["length"])
 
 

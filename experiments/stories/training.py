@@ -138,9 +138,7 @@ def train_part(config: StoryConfig, data: Data, folder: Path, *, label: str, pro
     epochs = {linear: make_epoch(config, data, linear=linear) for linear in {False, config.linear_start > 0}}
     errors = make_errors(config, data.vocabulary, data.valid)
     with Checkpoints(folder / "checkpoints") as checkpoints:
-        if restored := checkpoints.restore_newest(state):
-            state = restored[1]
-            checkpoints.discard_after(restored[0])
+        state = checkpoints.resume(state)
         epoch = int(state.epoch)
         runs.keep_lines_up_to(metrics, epoch)
         questions = steps_per_epoch(config, data) * config.batch
@@ -153,10 +151,8 @@ def train_part(config: StoryConfig, data: Data, folder: Path, *, label: str, pro
                 loss = np.asarray(loss)
                 if not np.isfinite(loss).all():
                     bad = (config.seed + np.flatnonzero(~np.isfinite(loss))).tolist()
-                    good = max(checkpoints.steps(), default=None)
-                    raise Diverged(
-                        f"{label}: non-finite loss in epoch {epoch + 1}, seeds {bad}; the last good checkpoint is epoch {good}"
-                    )
+                    kept = checkpoints.last_good("epoch")
+                    raise Diverged(f"{label}: non-finite loss in epoch {epoch + 1}, seeds {bad}; {kept}")
                 epoch += 1
                 line: dict[str, Any] = {"step": epoch, "questions": epoch * questions, "loss": loss.round(5).tolist()}
                 line["seconds"] = round(time.perf_counter() - started, 2)
