@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 
-def chosen() -> list[str]:
+def writers() -> list[str]:
     """The names in DIFFMEM_LOG.
 
     Raises:
@@ -24,13 +24,14 @@ def writer(folder: Path | None):
     """Yields a function that takes a line of metrics; it does nothing unless DIFFMEM_LOG asks for more, or without a folder.
 
     Raises:
-        ValueError: see `chosen`, which launchers call before there is a folder.
+        ValueError: see `writers`, which launchers call before there is a folder.
     """
     with ExitStack() as stack:
-        logs = [KNOWN[name](folder, stack) for name in chosen()] if folder else []
+        logs = [KNOWN[name](folder, stack) for name in writers()] if folder else []
 
         def write(line: dict) -> None:
-            values = {f"loss/seed_{i}": loss for i, loss in enumerate(line["loss"])}
+            shown = {name: line[name] for name in ("loss", "valid_error_percent") if name in line}
+            values = {f"{name}/seed_{i}": value for name, seeds in shown.items() for i, value in enumerate(seeds)}
             for log in logs:
                 log(values, line["step"])
 

@@ -9,12 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 config: Any = jax.config  # its settings become attributes as JAX is imported
 
 
 class Diverged(RuntimeError):
     """The loss is no longer finite."""
+
+
+def first_bad(**trees: Any) -> str | None:
+    """The first leaf that is not finite, such as "the gradient memory.kernel": trees by what their leaves are."""
+    for kind, tree in trees.items():
+        for path, leaf in jax.tree.leaves_with_path(tree):
+            if not bool(jnp.isfinite(leaf).all()):
+                return f"the {kind} {jax.tree_util.keystr(path, simple=True, separator='.')}"
+    return None
 
 
 def launch(main: Callable[[list[str]], Any]) -> None:

@@ -32,8 +32,8 @@ from experiments import runs
 from experiments.checkpoint import Checkpoints
 from experiments.config import Config
 from experiments.effort import Metered
-from experiments.log import chosen, writer
-from experiments.runtime import Diverged, launch, use_compilation_cache, use_cpu_cores, use_cpu_devices
+from experiments.log import writer, writers
+from experiments.runtime import Diverged, first_bad, launch, use_compilation_cache, use_cpu_cores, use_cpu_devices
 from experiments.seeds import learners
 
 
@@ -99,7 +99,7 @@ def train(name: str, config: Config, folder: Path, *, mesh: str = "", progress: 
         OSError: no data for the task, or no place for the folder.
         Diverged: a loss was not finite; the last good checkpoint is kept.
     """
-    chosen()  # a wrong name, and data that are missing, are refused before the folder is claimed
+    writers()  # a wrong name, and data that are missing, are refused before the folder is claimed
     jax.eval_shape(lambda key: config.task.sample(key, 1, config.task.lengths[1]), jax.random.key(0))
     laid = meshes.build(mesh, config)
     writes = meshes.first_process()
@@ -144,11 +144,8 @@ def explain(config: Config, state: TrainState, losses: np.ndarray) -> str:
     params, optimizer, key = jax.tree.map(lambda a: a[seed], (state.params, state.optimizer, state.key))
     for step in range(first, first + bad + 1):
         params, optimizer, _, gradients = update(params, optimizer, jax.random.fold_in(key, step))
-        for kind, tree in (("gradient", gradients), ("parameter", params)):
-            for path, leaf in jax.tree.leaves_with_path(tree):
-                if not bool(jnp.isfinite(leaf).all()):
-                    name = jax.tree_util.keystr(path, simple=True, separator=".")
-                    return f"{message}: the first bad leaf is the {kind} {name}, in step {step + 1}"
+        if leaf := first_bad(gradient=gradients, parameter=params):
+            return f"{message}: the first bad leaf is {leaf}, in step {step + 1}"
     return f"{message}, with finite gradients and parameters"
 
 

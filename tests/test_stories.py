@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +13,9 @@ from diffmem import DMN, LSTM, DMNPlus, MemN2N, MemNN
 from diffmem.tasks.babi import Question, Story, Vocabulary, buckets, examples, file_name, format
 from diffmem.tasks.babi.generate import generate
 from diffmem.tasks.babi.text import count_questions
-from experiments import evaluate, stories, train
+from experiments import evaluate, log, stories, train
 from experiments.config import Optimizer
+from experiments.runtime import Diverged
 from experiments.stories import StoryConfig, evaluation, losses, publishing
 from experiments.stories.data import on_device, tables, told
 from experiments.stories.training import steps_per_epoch
@@ -99,6 +101,26 @@ def test_one_model_a_task_and_evaluation_of_a_folder(copy, tmp_path, capsys):
     assert capsys.readouterr().err == "note: task 1: 1 word(s) that the model does not know, read as unknown: zork\n"
     with pytest.raises(ValueError, match="task 2: trained on"):
         evaluate.main([str(tmp_path / "run"), "--data-dir", str(copy / "en"), "--tasks", "2"])
+
+
+def test_divergence_names_epoch_step_and_leaf(copy, tmp_path):
+    huge = dataclasses.replace(SMALL, optimizer=Optimizer("sgd", learning_rate=1e30, clip=math.inf), seed=3)
+    message = r"joint: non-finite loss in epoch 1, seeds \[3\]: the first bad leaf is the (gradient|parameter) memory\.\w+, in "
+    with pytest.raises(Diverged, match=message + r"step [12]; there is no checkpoint yet"):
+        stories.train("babi_memn2n", huge, tmp_path / "run", progress=False)
+
+
+def test_metrics_are_copied_to_a_log(copy, tmp_path, monkeypatch):
+    copied = []
+    monkeypatch.setattr(log, "KNOWN", {"fake": lambda folder, stack: lambda values, step: copied.append((step, values))})
+    monkeypatch.setenv("DIFFMEM_LOG", "fake")
+    stories.train("babi_memn2n", dataclasses.replace(SMALL, epochs=2, seeds=2), tmp_path / "run", progress=False)
+    assert [step for step, _ in copied] == [1, 2]
+    assert set(copied[1][1]) == {f"{name}/seed_{i}" for name in ("loss", "valid_error_percent") for i in range(2)}
+    monkeypatch.setenv("DIFFMEM_LOG", "wandbb")
+    with pytest.raises(ValueError, match="DIFFMEM_LOG names 'wandbb'"):
+        stories.train("babi_memn2n", SMALL, tmp_path / "other", progress=False)
+    assert not (tmp_path / "other").exists()
 
 
 def test_the_launcher_takes_a_copy_of_babi_and_evaluates_on_it(babi, tmp_path, monkeypatch):
