@@ -51,9 +51,12 @@ class Checkpoints:
         """The tree stored at a step, with the structure, types and shapes of `like`.
 
         Raises:
+            ValueError: there is none.
             WrongSizes: it holds arrays of other sizes; the message names the first.
             Damaged: it cannot be read.
         """
+        if step not in self.steps():
+            raise ValueError(f"{self.folder} has no checkpoint {step}; stored: {', '.join(map(str, self.steps())) or 'none'}")
         source = f"checkpoint {self.folder / str(step)}"
         try:
             stored = self._checkpointer.checkpointables_metadata(step).metadata["state"]
@@ -79,6 +82,10 @@ class Checkpoints:
             except Damaged as error:
                 print(f"{error}{': trying the one before' if step > steps[0] else ''}", file=sys.stderr)
         return None
+
+    def find(self, like: Any, step: int | None = None) -> tuple[int, Any] | None:
+        """The checkpoint of a step, or the newest for None, as `restore_newest`; errors as there and in `restore`."""
+        return self.restore_newest(like) if step is None else (step, self.restore(step, like))
 
     def resume(self, fresh: Any) -> Any:
         """The tree that a run goes on with: the newest that can be read, or the fresh one; removes the damaged ones."""

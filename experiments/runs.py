@@ -42,8 +42,15 @@ def claim(folder: Path, name: str, config: Any, **more: str) -> None:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """A file of JSON lines, such as a run's metrics."""
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    """A file of JSON lines, such as a run's metrics, without a last one that a kill cut short; ValueError names any other."""
+    lines, found = path.read_text().splitlines(), []
+    for number, line in enumerate(lines, 1):
+        try:
+            found.append(json.loads(line))
+        except ValueError as error:
+            if number < len(lines):
+                raise ValueError(f"{path}, line {number} is damaged: {error}") from None
+    return found
 
 
 def check_writable(path: Path | None) -> None:
@@ -119,7 +126,8 @@ def committed(run: str) -> Path | None:
 def no_run(run: str, stories: bool = False) -> ValueError:
     """The error for what is neither a run's folder nor has committed weights; it names those that have, or those on stories."""
     known = sorted(p.stem for p in RESULTS.glob("*.npz") if not stories or is_story(p.stem))
-    return ValueError(f"{run!r} is no run: neither a folder with a config.json nor one of the committed{suggest(run, known)}")
+    neither = "neither a folder with a config.json nor one of those with committed weights"
+    return ValueError(f"{run!r} is no run: {neither}{suggest(run, known)}")
 
 
 def no_checkpoint(run: str, stored: bool) -> ValueError:
@@ -127,9 +135,19 @@ def no_checkpoint(run: str, stored: bool) -> ValueError:
     return ValueError(f"{run!r} has {'checkpoints, but none is readable' if stored else 'no checkpoint yet'}")
 
 
+def at_step(run: str) -> tuple[Path, int | None]:
+    """RUN/checkpoints/500 as RUN and 500; any other path as it is, with None."""
+    path = Path(run)
+    if path.name.isdigit() and path.parent.name == "checkpoints":
+        return path.parents[1], int(path.name)
+    return path, None
+
+
 def _name(run: str) -> str:
-    """What a run's folder says it is a run of; anything else names itself."""
-    return (claimed(Path(run)) or {"name": run})["name"]
+    """What a run's folder, or that of a checkpoint, says it is a run of; anything else names itself."""
+    folder, step = at_step(run)
+    stored = claimed(folder) or (claimed(folder.parent) if step is not None else None)  # a run on stories has parts
+    return (stored or {"name": run})["name"]
 
 
 def is_story(run: str) -> bool:
@@ -154,7 +172,6 @@ def find(run: str) -> tuple[str, Config, Any, str]:
     """
     from experiments.train import initial_state  # the structure that checkpoints are read into
 
-    path = Path(run)
     if weights := committed(run):
         params, meta = load_weights(weights)
         return (
@@ -163,18 +180,14 @@ def find(run: str) -> tuple[str, Config, Any, str]:
             params,
             f"committed weights {weights.name}",
         )
-    step = None
-    if path.name.isdigit() and path.parent.name == "checkpoints":
-        step, path = int(path.name), path.parent.parent
+    path, step = at_step(run)
     stored = claimed(path)
     if stored is None:
         raise no_run(run)
     config = configs.from_json(stored["name"], stored["config"])
     state = initial_state(config)
     with Checkpoints(path / "checkpoints") as checkpoints:
-        if step is not None and step not in checkpoints.steps():
-            raise ValueError(f"{run!r} has no checkpoint {step}; stored: {', '.join(map(str, checkpoints.steps())) or 'none'}")
-        restored = (step, checkpoints.restore(step, state)) if step is not None else checkpoints.restore_newest(state)
+        restored = checkpoints.find(state, step)
         if restored is None:
             raise no_checkpoint(run, bool(checkpoints.steps()))
     return stored["name"], config, restored[1].params, f"{path} at step {restored[0]}"

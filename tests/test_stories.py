@@ -82,7 +82,7 @@ def test_an_interrupted_run_ends_bit_identical(copy, tmp_path, monkeypatch):
 
 
 def test_one_model_a_task_and_evaluation_of_a_folder(copy, tmp_path, capsys):
-    config = dataclasses.replace(SMALL, tasks=(1, 15), joint=False, epochs=2, seeds=2)
+    config = dataclasses.replace(SMALL, tasks=(1, 15), joint=False, epochs=2, seeds=2, checkpoint_every=1)
     stories.train("babi_memn2n", config, tmp_path / "run", progress=False)
     result = evaluate.main([str(tmp_path / "run"), "--data-dir", str(copy / "en"), "--json", str(tmp_path / "found.json")])
     assert json.loads((tmp_path / "found.json").read_text())["error_percent"] == result["error_percent"]
@@ -91,6 +91,16 @@ def test_one_model_a_task_and_evaluation_of_a_folder(copy, tmp_path, capsys):
     for part, task in (("qa1", "1"), ("qa15", "15")):
         chosen = result["chosen"][part] - config.seed
         assert result["seeds"][part][chosen][task] == result["error_percent"][task]
+    for step in (1, 2):
+        one = tmp_path / "run" / "qa15" / "checkpoints" / str(step)
+        found = evaluate.main([str(one), "--data-dir", str(copy / "en")])
+        assert found["seeds"]["qa15"] == result["seeds"]["qa15"] or step < 2
+        pairs = zip(*(jax.tree.leaves(params_of(place, "qa15")) for place in (one, tmp_path / "run")), strict=True)
+        assert all(np.array_equal(a, b) for a, b in pairs) == (step == 2)
+    with pytest.raises(ValueError, match="checkpoints has no checkpoint 7; stored: 1, 2"):
+        evaluation.find(str(tmp_path / "run" / "qa15" / "checkpoints" / "7"))
+    with (tmp_path / "run" / "qa1" / "metrics.jsonl").open("a") as log:
+        log.write('{"step": 3, "lo')  # as a kill leaves it
     said = capsys.readouterr().out
     assert "single supporting fact" in said
     assert "mean of 2 tasks" in said

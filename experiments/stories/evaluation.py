@@ -79,14 +79,13 @@ def find(run: str) -> tuple[str, StoryConfig, dict[str, Part], str]:
     """The config name, config and trained models of a run, and where they came from.
 
     Args:
-        run: a run's folder, or the name of a config whose weights are committed.
+        run: a run's folder, one checkpoint of a model in it, or the name of a config whose weights are committed.
 
     Raises:
-        ValueError: nothing of that kind, or no checkpoint yet.
+        ValueError: nothing of that kind, or no such checkpoint, or none yet.
     """
     from experiments.stories.training import initial_state  # the structure that checkpoints are read into
 
-    path = Path(run)
     if weights := runs.committed(run):
         params, meta = load_weights(weights)
         config = configs.from_json(meta["name"], meta["config"])
@@ -100,17 +99,21 @@ def find(run: str) -> tuple[str, StoryConfig, dict[str, Part], str]:
             for name, kept in meta["parts"].items()
         }
         return meta["name"], config, parts, f"committed weights {weights.name}"
+    path, step = runs.at_step(run)
+    only = None
+    if step is not None:
+        path, only = path.parent, path.name
     stored = runs.claimed(path)
     if stored is None:
         raise runs.no_run(run, stories=True)
     config, parts, damaged = configs.from_json(stored["name"], stored["config"]), {}, False
     for name, tasks in config.parts().items():
         vocabulary = load_vocabulary(path / name)
-        if vocabulary is None:
+        if vocabulary is None or only not in (None, name):
             continue
         state = initial_state(config, vocabulary, 1)
         with Checkpoints(path / name / "checkpoints") as checkpoints:
-            restored = checkpoints.restore_newest(state)
+            restored = checkpoints.find(state, step)
             damaged |= restored is None and bool(checkpoints.steps())
         if restored is None:
             continue
@@ -120,7 +123,7 @@ def find(run: str) -> tuple[str, StoryConfig, dict[str, Part], str]:
     if not parts:
         raise runs.no_checkpoint(run, damaged)
     data = f", trained on {stored['data']}" if "data" in stored else ""
-    return stored["name"], config, parts, f"{path}{data}"
+    return stored["name"], config, parts, f"{run}{data}"
 
 
 def keep_vocabulary(folder: Path, vocabulary: Vocabulary) -> None:
@@ -222,8 +225,8 @@ def table(result: dict[str, Any]) -> str:
 class Options:
     """What to evaluate, and on what."""
 
-    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    """A run's folder, or the name of a config whose weights are committed."""
+    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN_OR_CHECKPOINT")]
+    """A run's folder, a checkpoint in it (RUN/qa1/checkpoints/5), or the name of a config whose weights are committed."""
     data_dir: Path | None = None
     """A folder of files named as in bAbI (qa1_single-supporting-fact_test.txt), or a copy of bAbI, packed or not. None: the
     validation questions of the local copy, see diffmem.tasks.babi.files, or generated ones where there is none."""
