@@ -1,13 +1,15 @@
 """Asks a trained model about a story: `python -m experiments.ask RUN`.
 
-Type a sentence a line. A line that ends in "?" is a question about the story so far; after it the story can go on. An empty
-line or "reset" begins a new story, "quit" or the end of the input ends. The same lines can be piped in, or come from a file:
+Type sentences, one or several a line. One that ends in "?" is a question about the story so far; after it the story can go
+on. An empty line or "reset" begins a new story, "quit" or the end of the input ends. The same lines can be piped in, or come
+from a file:
 
     python -m experiments.ask RUN --story story.txt --question "Where is Mary?" --picture attention.png
 
 Shown are the answer, the two next candidates, and how much every hop or pass attended to each sentence, in percent; the
-strongest has a star. In a file of the bAbI format the supporting facts are marked with ">". Probabilities are a softmax over
-all answers of the model's vocabulary, which says how they compare, not how often such an answer is right.
+strongest has a star. Words that the model does not know are in [brackets]. In a file of the bAbI format the supporting facts
+are marked with ">". Probabilities are a softmax over all answers of the model's vocabulary, which says how they compare, not
+how often such an answer is right.
 """
 
 import re
@@ -23,8 +25,9 @@ import tyro
 
 from diffmem import MemN2N, MemNN, viz
 from diffmem.tasks.babi import TASKS, UNKNOWN, parse, words
+from diffmem.tasks.babi.text import WORD
 from experiments import runs
-from experiments.runtime import use_compilation_cache, use_cpu_cores
+from experiments.runtime import launch, note, use_compilation_cache, use_cpu_cores
 from experiments.stories import StoryConfig, evaluation
 
 # What a question begins with; no sentence of bAbI does.
@@ -91,6 +94,11 @@ class Reader:
             return np.append(found, np.maximum(1 - found.sum(1, keepdims=True), 0), 1), "nothing"  # on empty slots
         return found, None
 
+    def marked(self, text: str) -> str:
+        """The text with its unknown words in brackets."""
+        known = lambda word: self.vocabulary.number(word) != UNKNOWN  # noqa: E731
+        return re.sub(WORD, lambda word: word[0] if known(word[0]) else f"[{word[0]}]", text, flags=re.IGNORECASE)
+
     def misread(self, text: str) -> list[str]:
         """What of a sentence or question the model cannot read."""
         split, length, found = words(text), self.vocabulary.length, []
@@ -135,11 +143,15 @@ class Session:
         self.asked, self.open = 0, False  # open: something was told after the last question
 
     def line(self, text: str) -> bool:
-        """One line as it is typed; returns whether to go on.
+        """One line as it is typed, of one sentence or several; returns whether to go on.
 
         Raises:
             ValueError: a question that cannot be answered.
         """
+        return all(self.sentence(sentence) for sentence in re.split(r"(?<=[.?])\s+", text.strip()))
+
+    def sentence(self, text: str) -> bool:
+        """One sentence or command; see `line`."""
         text = text.strip()
         if text.lower() == "quit":
             return False
@@ -193,13 +205,13 @@ class Session:
         reply = reader.answer(kept, text)
         (answer, chance), *others = reply.answers
         then = ", ".join(f"{other} ({100 * p:.1f} %)" for other, p in others[:2])
-        print(f"\n{text}  {answer} ({100 * chance:.1f} %){f', then {then}' if then else ''}")
+        print(f"\n{reader.marked(text)}  {answer} ({100 * chance:.1f} %){f', then {then}' if then else ''}")
         if target is not None:
             print("expected, and right" if target.lower() == answer else f"expected: {target}")
         if reply.weights is None:
             print(f"({type(reader.memory).__name__} has no attention to show)")
         else:
-            print(table(kept, reply.weights, reply.rest, reader.unit, facts))
+            print(table([reader.marked(sentence) for sentence in kept], reply.weights, reply.rest, reader.unit, facts))
         print(flush=True)
         if self.picture is not None and reply.weights is not None:
             names: Any = {"target": target, "rest": reply.rest or "nothing", "unit": reader.unit}
@@ -219,6 +231,7 @@ class Session:
         Raises:
             ValueError: damage in the bAbI format, or a question that cannot be answered.
         """
+        text = text.removeprefix("\ufeff")  # a byte order mark
         lines = text.strip().splitlines()
         if not lines or not re.match(r"1\s+\S", lines[0]):
             for line in lines:
@@ -234,12 +247,12 @@ class Session:
                         facts = [place[fact] for fact in question.facts if fact in place]
                         self.ask(question.text, facts, question.answer)
                 before = len(self.sentences)
-                if seen < len(story.sentences) and self.line(story.sentences[seen]) and len(self.sentences) > before:
+                if seen < len(story.sentences) and self.sentence(story.sentences[seen]) and len(self.sentences) > before:
                     place[seen] = before
 
     def typed(self) -> None:
         """Lines from the keyboard; a question that cannot be answered costs no more than a message."""
-        print("A sentence a line; a line that ends in '?' is a question. An empty line begins a new story, 'quit' ends.")
+        print("A sentence that ends in '?' is a question. An empty line begins a new story, 'quit' ends.")
         going = True
         while going:
             try:
@@ -251,18 +264,13 @@ class Session:
                 return
 
 
-def note(text: str) -> None:
-    """Says something beside the answers."""
-    print(f"note: {text}", file=sys.stderr, flush=True)
-
-
 def find(run: str) -> tuple[str, StoryConfig, dict[str, evaluation.Part], str]:
     """See `experiments.stories.evaluation.find`.
 
     Raises:
         ValueError: nothing of that kind, or a run that is not about stories.
     """
-    there = runs.claimed(Path(run)) or (runs.RESULTS / f"{run}.npz").exists()
+    there = runs.claimed(Path(run)) or runs.committed(run)
     if there and not runs.is_story(run):
         raise ValueError(f"{run!r} is a run on sequences, which answers no questions; legal: a run on bAbI stories")
     return evaluation.find(run)
@@ -314,9 +322,11 @@ def main(arguments: list[str]) -> None:
     question, keyboard = options.question, sys.stdin.isatty()
     if options.story is not None:
         try:
-            text = options.story.read_text()
+            text = options.story.read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"--story {options.story} cannot be read: {error}") from None
+        if not text.strip("\ufeff \t\r\n"):
+            raise ValueError(f"--story {options.story} is empty")
         session.text(text, str(options.story))
     if options.story is None or (question is None and not session.asked):
         if keyboard:
@@ -340,7 +350,4 @@ def taken(session: Session) -> str:
 
 if __name__ == "__main__":
     use_cpu_cores(1)
-    try:
-        main(sys.argv[1:])
-    except (ValueError, OSError) as error:
-        raise SystemExit(f"error: {error}") from None
+    launch(main)

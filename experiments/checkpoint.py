@@ -51,34 +51,58 @@ class Checkpoints:
         """The tree stored at a step, with the structure, types and shapes of `like`.
 
         Raises:
-            ValueError: it holds arrays of other sizes; the message names the first.
+            ValueError: there is none.
+            WrongSizes: it holds arrays of other sizes; the message names the first.
+            Damaged: it cannot be read.
         """
-        stored = self._checkpointer.checkpointables_metadata(step).metadata["state"]
-        check_shapes(_named(stored), _named(like), f"checkpoint {self.folder / str(step)}")
-        abstract = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), like)
-        return self._checkpointer.load_checkpointables(step, {"state": abstract})["state"]
+        if step not in self.steps():
+            raise ValueError(f"{self.folder} has no checkpoint {step}; stored: {', '.join(map(str, self.steps())) or 'none'}")
+        source = f"checkpoint {self.folder / str(step)}"
+        try:
+            stored = self._checkpointer.checkpointables_metadata(step).metadata["state"]
+            check_shapes(_named(stored), _named(like), source)
+            abstract = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), like)
+            return self._checkpointer.load_checkpointables(step, {"state": abstract})["state"]
+        except WrongSizes:
+            raise
+        except Exception as error:  # whatever a damaged file makes the reader raise
+            reason = str(error.__cause__ or error).strip().split("\n")[0][:200]
+            raise Damaged(f"{source} is damaged ({reason})") from error
 
     def restore_newest(self, like: Any) -> tuple[int, Any] | None:
         """The newest checkpoint that can be read, or None; says which ones are damaged and falls back.
 
         Raises:
-            ValueError: the newest readable one holds arrays of other sizes.
+            WrongSizes: the newest readable one holds arrays of other sizes.
         """
-        for step in reversed(self.steps()):
+        steps = self.steps()
+        for step in reversed(steps):
             try:
                 return step, self.restore(step, like)
-            except WrongSizes:
-                raise
-            except Exception as error:  # whatever a damaged file makes the reader raise
-                reason = str(error.__cause__ or error).strip().split("\n")[0][:200]
-                print(
-                    f"checkpoint {self.folder / str(step)} is damaged ({reason}): trying the one before",
-                    file=sys.stderr,
-                )
+            except Damaged as error:
+                print(f"{error}{': trying the one before' if step > steps[0] else ''}", file=sys.stderr)
         return None
 
+    def find(self, like: Any, step: int | None = None) -> tuple[int, Any] | None:
+        """The checkpoint of a step, or the newest for None, as `restore_newest`; errors as there and in `restore`."""
+        return self.restore_newest(like) if step is None else (step, self.restore(step, like))
+
+    def resume(self, fresh: Any) -> Any:
+        """The tree that a run goes on with: the newest that can be read, or the fresh one; removes the damaged ones."""
+        restored = self.restore_newest(fresh)
+        if restored is None and self.steps():
+            print(f"no checkpoint in {self.folder} can be read: the run starts from scratch", file=sys.stderr)
+        step, state = restored or (-1, fresh)
+        self.discard_after(step)
+        return state
+
+    def last_good(self, unit: str) -> str:
+        """What a run that ends early says is left of it."""
+        steps = self.steps()
+        return f"the last good checkpoint is {unit} {steps[-1]}" if steps else "there is no checkpoint yet"
+
     def discard_after(self, step: int) -> None:
-        """Removes the checkpoints after a step: the damaged ones, once an earlier one was taken."""
+        """Removes the checkpoints after a step."""
         for later in [stored for stored in self.steps() if stored > step]:
             self._checkpointer.delete(later)
 
@@ -102,9 +126,13 @@ class WrongSizes(ValueError):
     """Stored arrays do not fit the configuration."""
 
 
+class Damaged(ValueError):
+    """A checkpoint cannot be read."""
+
+
 def check_shapes(stored: dict[str, tuple], expected: dict[str, tuple], source: str) -> None:
-    """Raises WrongSizes naming the first array, by path, whose shape differs; a missing one is damage, not size."""
-    for name in sorted(stored.keys() & expected.keys()):
+    """Raises WrongSizes naming the first array, parameters first, whose shape differs; a missing one is damage, not size."""
+    for name in sorted(stored.keys() & expected.keys(), key=lambda name: (not name.startswith("params."), name)):
         if stored[name] != expected[name]:
             raise WrongSizes(f"{source} holds {stored[name]} for {name}, but this configuration needs {expected[name]}")
 

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
@@ -10,13 +11,25 @@ from typing import Any, Generic, Literal, TypeVar
 import optax
 
 import diffmem
-from diffmem.base import Memory, check_number, suggest
+from diffmem.base import Memory, check_choice, check_counts, check_number, suggest
 from diffmem.models import SegmentTransformer, SequenceModel
 from diffmem.tasks import Task
 
 TaskT = TypeVar("TaskT", bound=Task)
 MemoryT = TypeVar("MemoryT", bound=Memory | SegmentTransformer)
 CONFIGS = Path(__file__).parent / "configs"
+
+
+def length_range(text: str) -> tuple[int, int]:
+    """Reads a length or a range of lengths: 20 becomes (20, 20), 1-20 becomes (1, 20).
+
+    Raises:
+        ValueError: anything else.
+    """
+    ends = text.split("-")
+    if len(ends) > 2 or not all(end.isdigit() for end in ends) or int(ends[0]) > int(ends[-1]) or int(ends[0]) < 1:
+        raise ValueError(f"length {text!r}; legal: a positive integer such as 20, or a range such as 1-20")
+    return int(ends[0]), int(ends[-1])
 
 
 @dataclass(frozen=True)
@@ -37,6 +50,16 @@ class Optimizer:
     """Last fraction of the steps, over which the learning rate falls to 0."""
     halvings: int = 0
     """How often the learning rate is halved, at equal distances."""
+
+    def __post_init__(self):
+        check_choice(self, "name", ("rmsprop", "adam", "sgd"))
+        check_number(self, "learning_rate", "a number > 0", lambda rate: 0 < rate < math.inf)
+        check_number(self, "momentum", "a number, 0 <= momentum < 1", lambda momentum: 0 <= momentum < 1)
+        check_number(self, "clip", "a number > 0", lambda clip: clip > 0)
+        if self.clip_norm is not None:
+            check_number(self, "clip_norm", "a number > 0, or None", lambda norm: norm > 0)
+        check_counts(self, least=0, warmup=self.warmup, halvings=self.halvings)
+        check_number(self, "cooldown", "a number from 0 to 1", lambda fraction: 0 <= fraction <= 1)
 
     def build(self, steps: int) -> optax.GradientTransformation:
         """The optax transformation for a run of this many steps."""
@@ -104,10 +127,15 @@ class Config(Generic[TaskT, MemoryT]):
     """Fresh sequences per length in that evaluation."""
 
     def __post_init__(self):
-        for name in ("batch", "steps", "seeds", "log_every", "checkpoint_every", "sequences", "depth"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"Config.{name} is {value!r}; it must be an integer >= 1")
+        counts = ("batch", "steps", "seeds", "log_every", "checkpoint_every", "sequences", "depth")
+        check_counts(self, **{name: getattr(self, name) for name in counts})
+        check_counts(self, least=0, remat=self.remat)
+        for size in self.hidden:
+            check_counts(self, hidden=size)
+        if self.clip is not None:
+            check_number(self, "clip", "a number > 0, or None", lambda clip: clip > 0)
+        for text in self.lengths:
+            length_range(text)
         check_number(self, "write_cost", "a number >= 0", lambda cost: cost >= 0)
         if self.write_cost and (not hasattr(self.memory, "slots") or (self.controller == "none" and self.depth > 1)):
             raise ValueError(f"Config.write_cost is {self.write_cost}; legal: 0, or one memory with slots, not {self.memory}")

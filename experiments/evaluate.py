@@ -9,7 +9,6 @@ Runs on bAbI and runs of experiments.ppo have options of their own: `python -m e
 """
 
 import dataclasses
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,8 +20,8 @@ import tyro
 from diffmem.tasks.base import BitTask, uniform_integers
 from diffmem.tasks.graphs import GraphTask
 from experiments import runs
-from experiments.config import Config
-from experiments.runtime import use_compilation_cache, use_cpu_cores
+from experiments.config import Config, length_range
+from experiments.runtime import launch, use_compilation_cache, use_cpu_cores
 
 CHUNK = 50  # sequences in flight at a time, per seed: bounds the memory, not the number of sequences
 
@@ -49,18 +48,6 @@ class Options:
     """Also write the result here."""
     pictures: Path | None = None
     """Also draw the learning curve, the generalisation curve and the memory at work into this folder."""
-
-
-def length_range(text: str) -> tuple[int, int]:
-    """Reads a length or a range of lengths: 20 becomes (20, 20), 1-20 becomes (1, 20).
-
-    Raises:
-        ValueError: anything else.
-    """
-    ends = text.split("-")
-    if len(ends) > 2 or not all(end.isdigit() for end in ends) or int(ends[0]) > int(ends[-1]) or int(ends[0]) < 1:
-        raise ValueError(f"length {text!r}; legal: a positive integer such as 20, or a range such as 1-20")
-    return int(ends[0]), int(ends[-1])
 
 
 def resized(config: Config, slots: int | None) -> Config:
@@ -101,13 +88,18 @@ def evaluate(
         sequences: per length.
         seed: of the fresh sequences.
 
+    Raises:
+        ValueError: a length or number of sequences below 1.
+
     Returns:
         {metric: {length: median over the seeds}, ..., "seeds": [{"seed": s, metric: {length: value}, ...}, ...]}.
     """
     config = dataclasses.replace(config, task=config.task.held_out())
     low, high = config.task.lengths
     lengths = lengths or config.lengths or (f"{low}-{high}" if low < high else str(high),)
-    sequences = sequences or config.sequences
+    sequences = config.sequences if sequences is None else sequences
+    if sequences < 1:
+        raise ValueError(f"--sequences is {sequences}; legal: an integer >= 1")
     longest = max(length_range(text)[1] for text in lengths)
     config = config.with_longest(max(longest, config.task.lengths[1]))
     task, model = config.task, config.model()
@@ -184,6 +176,7 @@ def main(arguments: list[str]) -> dict[str, Any]:
 
         return evaluation.main(arguments)
     options = tyro.cli(Options, args=arguments, prog="python -m experiments.evaluate", description=__doc__)
+    runs.check_writable(options.json)
     name, config, params, source = runs.find(options.run)
     config = on_graph(resized(config, options.slots), options.graph, options.path)
     result = evaluate(config, params, options.lengths, options.sequences, options.seed)
@@ -208,7 +201,4 @@ def main(arguments: list[str]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     use_cpu_cores(1)
-    try:
-        main(sys.argv[1:])
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from None
+    launch(main)

@@ -6,23 +6,32 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 
+def writers() -> list[str]:
+    """The names in DIFFMEM_LOG.
+
+    Raises:
+        ValueError: something else than tensorboard and wandb.
+    """
+    names = [name for name in os.environ.get("DIFFMEM_LOG", "").split(",") if name]
+    for name in names:
+        if name not in KNOWN:
+            raise ValueError(f"DIFFMEM_LOG names {name!r}; legal: {', '.join(map(repr, KNOWN))}")
+    return names
+
+
 @contextmanager
 def writer(folder: Path | None):
     """Yields a function that takes a line of metrics; it does nothing unless DIFFMEM_LOG asks for more, or without a folder.
 
     Raises:
-        ValueError: DIFFMEM_LOG names something else than tensorboard and wandb.
+        ValueError: see `writers`, which launchers call before there is a folder.
     """
-    chosen = [name for name in os.environ.get("DIFFMEM_LOG", "").split(",") if name and folder]
-    known: dict[str, Callable] = {"tensorboard": _tensorboard, "wandb": _wandb}
-    for name in chosen:
-        if name not in known:
-            raise ValueError(f"DIFFMEM_LOG names {name!r}; legal: {', '.join(map(repr, known))}")
     with ExitStack() as stack:
-        logs = [known[name](folder, stack) for name in chosen]
+        logs = [KNOWN[name](folder, stack) for name in writers()] if folder else []
 
         def write(line: dict) -> None:
-            values = {f"loss/seed_{i}": loss for i, loss in enumerate(line["loss"])}
+            shown = {name: line[name] for name in ("loss", "valid_error_percent") if name in line}
+            values = {f"{name}/seed_{i}": value for name, seeds in shown.items() for i, value in enumerate(seeds)}
             for log in logs:
                 log(values, line["step"])
 
@@ -41,3 +50,6 @@ def _wandb(folder: Path, stack: ExitStack):
 
     run = stack.enter_context(wandb.init(project="diffmem", name=folder.name, dir=str(folder)))
     return lambda values, step: run.log(values, step=step)
+
+
+KNOWN: dict[str, Callable] = {"tensorboard": _tensorboard, "wandb": _wandb}

@@ -9,7 +9,6 @@ of memories and environments; `python -m experiments.evaluate RUN --render 20` s
 
 import json
 import re
-import sys
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -31,7 +30,7 @@ from experiments.checkpoint import Checkpoints
 from experiments.rl import Config, collect, initial_agents, learn, make_optimizer
 from experiments.rl.learning import Agents
 from experiments.runs import read_lines
-from experiments.runtime import Diverged, environment, use_compilation_cache, use_cpu_cores
+from experiments.runtime import Diverged, environment, launch, use_compilation_cache, use_cpu_cores
 from experiments.seeds import side_by_side
 
 RATIO_TOLERANCE = 1e-5
@@ -117,10 +116,7 @@ def train(config: Config, folder: Path, *, progress: bool = True) -> RunState:
     state, run_chunk = initial_state(config), make_chunk(config)
     metrics = folder / "metrics.jsonl"
     with Checkpoints(folder / "checkpoints") as checkpoints:
-        if restored := checkpoints.restore_newest(state):
-            state = restored[1]
-            checkpoints.discard_after(restored[0])
-        state = spread(state, config.seeds)
+        state = spread(checkpoints.resume(state), config.seeds)
         step = int(state.step)
         runs.keep_lines_up_to(metrics, step)
         before = read_lines(metrics)[-1] if step else {"seconds": 0.0, "cpu_seconds": 0.0}
@@ -133,7 +129,7 @@ def train(config: Config, folder: Path, *, progress: bool = True) -> RunState:
                 count = min(config.log_every, config.iterations - step)
                 state, lines = run_chunk(state, count)
                 lines = jax.tree.map(lambda a, count=count: np.asarray(a)[:count], lines)
-                check(config, lines, step, max(checkpoints.steps(), default=None))
+                check(config, lines, step, checkpoints.last_good("rollout"))
                 now = {"seconds": time.perf_counter(), "cpu_seconds": time.process_time()}
                 took = {clock: round(before[clock] + now[clock] - started[clock], 2) for clock in now}
                 for i in range(count):
@@ -149,9 +145,8 @@ def train(config: Config, folder: Path, *, progress: bool = True) -> RunState:
     return state
 
 
-def check(config: Config, lines: dict[str, np.ndarray], step: int, checkpoint: int | None) -> None:
-    """Raises Diverged where a run must not go on."""
-    kept = f"the last good checkpoint is rollout {checkpoint}"
+def check(config: Config, lines: dict[str, np.ndarray], step: int, kept: str) -> None:
+    """Raises Diverged where a run must not go on; `kept` says what is left of it."""
     if not np.isfinite(lines["loss"]).all():
         i, seed = np.argwhere(~np.isfinite(lines["loss"]))[0]
         names = [name for name in ("policy_loss", "value_loss", "entropy") if not np.isfinite(lines[name][i, seed])]
@@ -285,7 +280,4 @@ def main(arguments: list[str]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except (ValueError, Diverged) as error:
-        raise SystemExit(f"error: {error}") from None
+    launch(main)

@@ -7,7 +7,6 @@ README's figures come from these files: run `python -m experiments.readme` after
 
 import json
 import shlex
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +15,7 @@ import tyro
 
 from experiments import evaluate, pictures, runs
 from experiments.checkpoint import save_weights
-from experiments.runtime import environment, use_compilation_cache
+from experiments.runtime import environment, launch, use_compilation_cache
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 POINTS = 100  # of the stored learning curve
@@ -105,7 +104,4 @@ def _changes(chosen: dict, default: dict, prefix: str = "--") -> list[str]:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from None
+    launch(main)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from diffmem.base import suggest
 from experiments import config as configs
 from experiments.checkpoint import Checkpoints, load_weights
 from experiments.config import Config
@@ -11,14 +12,20 @@ from experiments.config import Config
 RESULTS = Path(__file__).parent / "results"
 
 
-def claim(folder: Path, name: str, config: Any) -> None:
+def claim(folder: Path, name: str, config: Any, **more: str) -> None:
     """Makes a run's folder, or checks that an existing one holds this very run.
+
+    Args:
+        folder: the run's.
+        name: of the config.
+        config: of the run.
+        more: what else config.json says, and a run that goes on must agree with.
 
     Raises:
         ValueError: the folder holds another run, or something that is no run.
     """
     path = folder / "config.json"
-    wanted = {"name": name, "config": config.to_json()}
+    wanted = {"name": name, "config": config.to_json(), **more}
     if there := claimed(folder):
         if different := _differences(there, wanted):
             raise ValueError(
@@ -35,13 +42,30 @@ def claim(folder: Path, name: str, config: Any) -> None:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """A file of JSON lines, such as a run's metrics."""
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    """A file of JSON lines, such as a run's metrics, without a last one that a kill cut short; ValueError names any other."""
+    lines, found = path.read_text().splitlines(), []
+    for number, line in enumerate(lines, 1):
+        try:
+            found.append(json.loads(line))
+        except ValueError as error:
+            if number < len(lines):
+                raise ValueError(f"{path}, line {number} is damaged: {error}") from None
+    return found
+
+
+def check_writable(path: Path | None) -> None:
+    """Makes the folder for a file, and raises OSError unless the file can be written: before the work, not after it."""
+    if path is None:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    there = path.exists()
+    path.open("a").close()
+    if not there:
+        path.unlink()
 
 
 def write_result(path: Path, result: dict[str, Any]) -> None:
-    """Writes the result of an evaluation, and makes the folder for it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Writes the result of an evaluation; `check_writable` made the folder for it."""
     path.write_text(json.dumps(result, indent=1) + "\n")
 
 
@@ -71,20 +95,59 @@ def keep_lines_up_to(metrics: Path, step: int) -> None:
 
 
 def claimed(folder: Path) -> dict[str, Any] | None:
-    """What a folder is a run of: its name and its config; None where no run has claimed it."""
+    """What a folder is a run of: its name and its config; None where no run has claimed it.
+
+    Raises:
+        ValueError: config.json is damaged.
+    """
     path = folder / "config.json"
-    return json.loads(path.read_text()) if path.exists() else None
+    if not path.exists():
+        return None
+    stored = read_json(path)
+    if not isinstance(stored, dict) or not {"name", "config"} <= stored.keys():
+        raise ValueError(f"{path} is damaged: it must hold a run's name and config")
+    return stored
+
+
+def read_json(path: Path) -> Any:
+    """What a file of JSON holds; ValueError names a damaged one."""
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
+
+
+def committed(run: str) -> Path | None:
+    """The committed weights of this name; None where there are none, or a folder of this name holds a run."""
+    weights = RESULTS / f"{run}.npz"
+    return weights if weights.exists() and claimed(Path(run)) is None else None
 
 
 def no_run(run: str, stories: bool = False) -> ValueError:
     """The error for what is neither a run's folder nor has committed weights; it names those that have, or those on stories."""
-    committed = sorted(p.stem for p in RESULTS.glob("*.npz") if not stories or is_story(p.stem))
-    return ValueError(f"{run!r} is no run: neither a folder with a config.json nor one of {', '.join(committed) or '-'}")
+    known = sorted(p.stem for p in RESULTS.glob("*.npz") if not stories or is_story(p.stem))
+    neither = "neither a folder with a config.json nor one of those with committed weights"
+    return ValueError(f"{run!r} is no run: {neither}{suggest(run, known)}")
+
+
+def no_checkpoint(run: str, stored: bool) -> ValueError:
+    """The error for a run of which nothing can be read, though perhaps something is stored."""
+    return ValueError(f"{run!r} has {'checkpoints, but none is readable' if stored else 'no checkpoint yet'}")
+
+
+def at_step(run: str) -> tuple[Path, int | None]:
+    """RUN/checkpoints/500 as RUN and 500; any other path as it is, with None."""
+    path = Path(run)
+    if path.name.isdigit() and path.parent.name == "checkpoints":
+        return path.parents[1], int(path.name)
+    return path, None
 
 
 def _name(run: str) -> str:
-    """What a run's folder says it is a run of; anything else names itself."""
-    return (claimed(Path(run)) or {"name": run})["name"]
+    """What a run's folder, or that of a checkpoint, says it is a run of; anything else names itself."""
+    folder, step = at_step(run)
+    stored = claimed(folder) or (claimed(folder.parent) if step is not None else None)  # a run on stories has parts
+    return (stored or {"name": run})["name"]
 
 
 def is_story(run: str) -> bool:
@@ -109,9 +172,7 @@ def find(run: str) -> tuple[str, Config, Any, str]:
     """
     from experiments.train import initial_state  # the structure that checkpoints are read into
 
-    path = Path(run)
-    weights = RESULTS / f"{run}.npz"
-    if not path.exists() and weights.exists():
+    if weights := committed(run):
         params, meta = load_weights(weights)
         return (
             meta["name"],
@@ -119,18 +180,14 @@ def find(run: str) -> tuple[str, Config, Any, str]:
             params,
             f"committed weights {weights.name}",
         )
-    step = None
-    if path.name.isdigit() and path.parent.name == "checkpoints":
-        step, path = int(path.name), path.parent.parent
+    path, step = at_step(run)
     stored = claimed(path)
     if stored is None:
         raise no_run(run)
     config = configs.from_json(stored["name"], stored["config"])
     state = initial_state(config)
     with Checkpoints(path / "checkpoints") as checkpoints:
-        if step is not None and step not in checkpoints.steps():
-            raise ValueError(f"{run!r} has no checkpoint {step}; stored: {', '.join(map(str, checkpoints.steps())) or 'none'}")
-        restored = (step, checkpoints.restore(step, state)) if step is not None else checkpoints.restore_newest(state)
-    if restored is None:
-        raise ValueError(f"{run!r} has no readable checkpoint yet")
+        restored = checkpoints.find(state, step)
+        if restored is None:
+            raise no_checkpoint(run, bool(checkpoints.steps()))
     return stored["name"], config, restored[1].params, f"{path} at step {restored[0]}"

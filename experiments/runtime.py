@@ -3,16 +3,41 @@
 import os
 import platform
 import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 config: Any = jax.config  # its settings become attributes as JAX is imported
 
 
 class Diverged(RuntimeError):
     """The loss is no longer finite."""
+
+
+def first_bad(**trees: Any) -> str | None:
+    """The first leaf that is not finite, such as "the gradient memory.kernel": trees by what their leaves are."""
+    for kind, tree in trees.items():
+        for path, leaf in jax.tree.leaves_with_path(tree):
+            if not bool(jnp.isfinite(leaf).all()):
+                return f"the {kind} {jax.tree_util.keystr(path, simple=True, separator='.')}"
+    return None
+
+
+def launch(main: Callable[[list[str]], Any]) -> None:
+    """Runs a launcher on the command line; errors that a user can mend end it with one line and exit code 1."""
+    try:
+        main(sys.argv[1:])
+    except (ValueError, OSError, Diverged) as error:
+        raise SystemExit(f"error: {error}") from None
+
+
+def note(text: str) -> None:
+    """Says something beside the results, on the error output."""
+    print(f"note: {text}", file=sys.stderr, flush=True)
 
 
 def use_compilation_cache() -> None:

@@ -32,8 +32,8 @@ from experiments import runs
 from experiments.checkpoint import Checkpoints
 from experiments.config import Config
 from experiments.effort import Metered
-from experiments.log import writer
-from experiments.runtime import Diverged, use_compilation_cache, use_cpu_cores, use_cpu_devices
+from experiments.log import writer, writers
+from experiments.runtime import Diverged, first_bad, launch, use_compilation_cache, use_cpu_cores, use_cpu_devices
 from experiments.seeds import learners
 
 
@@ -108,8 +108,11 @@ def train(name: str, config: Config, folder: Path, *, mesh: str = "", progress: 
 
     Raises:
         ValueError: the folder holds another run, or a mesh that does not fit.
+        OSError: no data for the task, or no place for the folder.
         Diverged: a loss was not finite; the last good checkpoint is kept.
     """
+    writers()  # a wrong name, and data that are missing, are refused before the folder is claimed
+    jax.eval_shape(lambda key: config.task.sample(key, 1, config.task.lengths[1]), jax.random.key(0))
     laid = meshes.build(mesh, config)
     writes = meshes.first_process()
     if writes:
@@ -118,9 +121,7 @@ def train(name: str, config: Config, folder: Path, *, mesh: str = "", progress: 
     state, run_chunk = meshes.place(initial_state(config), laid), make_chunk(config, laid)
     metrics = folder / "metrics.jsonl" if writes else Path(os.devnull)
     with Checkpoints(folder / "checkpoints") as checkpoints:
-        if restored := checkpoints.restore_newest(state):
-            state = restored[1]
-            checkpoints.discard_after(restored[0])
+        state = checkpoints.resume(state)
         step = int(state.step)
         if writes:
             runs.keep_lines_up_to(metrics, step)
@@ -133,7 +134,7 @@ def train(name: str, config: Config, folder: Path, *, mesh: str = "", progress: 
                 losses = np.asarray(losses)
                 if not np.isfinite(losses).all():
                     reason = explain(config, before, losses)
-                    raise Diverged(f"{reason}; the last good checkpoint is step {max(checkpoints.steps(), default=None)}")
+                    raise Diverged(f"{reason}; {checkpoints.last_good('step')}")
                 step = int(state.step)
                 line = {"step": step, "sequences": step * config.batch, "loss": losses.mean(0).round(6).tolist()}
                 line["seconds"] = round(time.perf_counter() - started, 2)
@@ -159,11 +160,8 @@ def explain(config: Config, state: TrainState, losses: np.ndarray) -> str:
     params, optimizer, key = jax.tree.map(lambda a: a[seed], (state.params, state.optimizer, state.key))
     for step in range(first, first + bad + 1):
         params, optimizer, _, gradients = update(params, optimizer, jax.random.fold_in(key, step), state.lesson)
-        for kind, tree in (("gradient", gradients), ("parameter", params)):
-            for path, leaf in jax.tree.leaves_with_path(tree):
-                if not bool(jnp.isfinite(leaf).all()):
-                    name = jax.tree_util.keystr(path, simple=True, separator=".")
-                    return f"{message}: the first bad leaf is the {kind} {name}, in step {step + 1}"
+        if leaf := first_bad(gradient=gradients, parameter=params):
+            return f"{message}: the first bad leaf is {leaf}, in step {step + 1}"
     return f"{message}, with finite gradients and parameters"
 
 
@@ -178,6 +176,7 @@ def parse(arguments: list[str]) -> tuple[str, Any]:
             print(f"  {known:24s} {(sys.modules[f'experiments.configs.{known}'].__doc__ or '').strip().splitlines()[0]}")
         raise SystemExit(0 if arguments[:1] in (["-h"], ["--help"]) else 2)
     default = configs.load(name)
+    place = Annotated[Path | None, tyro.conf.arg(help="A copy of bAbI, packed or not. None: diffmem.tasks.babi.files.find.")]
     kinds = [type(getattr(default, field)) for field in ("task", "memory") if hasattr(default, field)]
     generic: Any = type(default)
     options = dataclasses.make_dataclass(
@@ -186,6 +185,7 @@ def parse(arguments: list[str]) -> tuple[str, Any]:
             ("run", Annotated[generic[tuple(kinds)], tyro.conf.arg(name="")], dataclasses.field(default=default)),
             ("out", Annotated[Path, tyro.conf.arg(help="The run's folder.")], Path("runs") / name),
             ("evaluate", Annotated[bool, tyro.conf.arg(help="Evaluate and draw at the end.")], True),
+            *([] if isinstance(default, Config) else [("data_dir", place, None)]),
             ("mesh", Annotated[str, tyro.conf.arg(help="Devices by axis: data=4,slots=2. None: seeds.")], ""),
             ("distributed", Annotated[bool, tyro.conf.arg(help="Join the processes of several hosts.")], False),
         ],
@@ -218,19 +218,18 @@ def main(arguments: list[str]) -> None:
     else:
         from experiments import stories
 
-        stories.train(name, config, folder)
+        stories.train(name, config, folder, data_dir=options.data_dir and str(options.data_dir))
     if options.distributed:
         if meshes.first_process():
             print(f"trained; now, in one process: python -m experiments.evaluate {folder}")
     elif options.evaluate:
         from experiments import evaluate as evaluation
 
-        pictures = ["--pictures", str(folder)] if sampled else []
-        evaluation.main([str(folder), "--json", str(folder / "evaluation.json"), *pictures])
+        more = ["--pictures", str(folder)] if sampled else []
+        if not sampled and options.data_dir:
+            more = ["--data-dir", str(options.data_dir), "--split", "valid"]
+        evaluation.main([str(folder), "--json", str(folder / "evaluation.json"), *more])
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except (ValueError, Diverged) as error:
-        raise SystemExit(f"error: {error}") from None
+    launch(main)

@@ -181,6 +181,37 @@ def test_unknown_words_and_long_sentences_are_named(fake, capsys):
     ]
 
 
+def test_unknown_words_are_marked(fake, capsys):
+    fake(piped="Fred's-cat went to the Sofa.\nWhere is FRED?")
+    out = capsys.readouterr().out
+    assert "\nWhere is [FRED]?  " in out
+    assert "   1  [Fred's-cat] went to the [Sofa].  " in out
+
+
+def test_several_sentences_on_a_line(fake, capsys, tmp_path):
+    fake(piped=f"{STORY[0]} {STORY[1]}  Where is Mary? {STORY[2]} Where is John?")
+    first, second = capsys.readouterr().out.split("\nWhere is ")[1:]
+    assert [text.count("went to") for text in (first, second)] == [2, 3]
+    path = tmp_path / "qa1.txt"
+    path.write_text(f"1 {STORY[0]} {STORY[1]}\n2 Where is Mary?\tgarden\t1\n")  # the data set's lines are what they are
+    fake("--story", path)
+    assert f">  1  {STORY[0]} {STORY[1]}" in capsys.readouterr().out
+
+
+def test_a_byte_order_mark_and_an_empty_file(fake, capsys, tmp_path):
+    path = tmp_path / "story.txt"
+    for text in (PIPED, f"1 {STORY[0]}\n2 Where is Mary?\tgarden\t1\n"):
+        path.write_text(text, "utf-8-sig")
+        fake("--story", path)
+        out, err = capsys.readouterr()
+        assert "\nWhere is Mary?  " in out
+        assert err == ""
+    for text in ("", "\ufeff\n \n"):
+        path.write_text(text, "utf-8")
+        with pytest.raises(ValueError, match=r"^--story .*story\.txt is empty$"):
+            fake("--story", path, "--question", "Where is Mary?")
+
+
 def test_story_beyond_the_memory_loses_its_oldest(fake, reader, capsys):
     fake(piped="\n".join(["John went to the bathroom."] * 3 + PIPED.split("\n")))
     out, err = capsys.readouterr()
@@ -217,7 +248,7 @@ def test_question_that_cannot_be_answered(fake, piped, message):
 def test_keyboard_goes_on_after_a_mistake_and_until_quit(fake, capsys):
     fake(piped=f"Where is Mary?\n{STORY[0]}\nWhere is Mary?\nquit\n{STORY[1]}", keyboard=True)
     out, err = capsys.readouterr()
-    assert "A sentence a line" in out
+    assert "A sentence that ends in '?' is a question" in out
     assert STORY[0] in out
     assert err.startswith("note: 'Where is Mary?' has no story")
     fake(piped=STORY[0], keyboard=True)  # the end of the input is no mistake

@@ -188,6 +188,7 @@ def test_a_damaged_archive_is_an_error(archive):
     [
         ("\tbathroom\t4 1", "\tbathroom\t9", r"qa1_test.txt, line 5: expected supporting IDs"),
         ("2 John", "John", r"qa1_test.txt, line 2: expected 'ID text'"),
+        (TEXT, "\ufeff1 Mary\n\udcff", r"qa1_test.txt, line 2: expected UTF-8 text, found the bytes b'\\xff'"),
         ("attic.", "attic\udcff.", r"qa1_test.txt, line 6: expected UTF-8 text, found the bytes b'\\xff'"),
         (TEXT, "1 Mary moved.\n", "qa1_test.txt, line 2: expected a question"),
         (TEXT, "", "qa1_test.txt, line 1: expected a question"),
@@ -214,6 +215,8 @@ def test_the_files_of_a_folder_by_task(tmp_path):
     found = files.folder_tasks(tmp_path / "some")
     assert list(found) == [2, 10]
     assert found[2].name == "qa2_two-supporting-facts_test.txt"
+    assert files.read_file(found[10]) == STORIES
+    found[10].write_text(TEXT, "utf-8-sig")  # a byte order mark, as some editors write it
     assert files.read_file(found[10]) == STORIES
     with pytest.raises(FileNotFoundError, match=r"no files qa<task>_..._valid.txt in .*; there is: qa10_test.txt, qa21"):
         files.folder_tasks(tmp_path / "some", "valid")

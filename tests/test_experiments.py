@@ -23,6 +23,8 @@ from diffmem.tasks.babi import Vocabulary
 from experiments import config as configs
 from experiments import evaluate, pictures, runs, train
 from experiments.checkpoint import Checkpoints, WrongSizes, load_weights, save_weights
+from experiments.runtime import launch
+from experiments.stories import evaluation as stories_evaluation
 
 ROOT = Path(__file__).parents[1]
 TINY = ["--task.max-length", "3", "--task.lengths", "1", "3", "--depth", "1", "--memory.hidden-size", "7", "--steps", "30"]
@@ -132,11 +134,46 @@ def test_damaged_checkpoint_falls_back_and_says_so(tiny, uninterrupted, tmp_path
         assert checkpoints.steps()[-1] == 30  # written anew
 
 
+def test_without_a_readable_checkpoint(tiny, uninterrupted, tmp_path, capsys):
+    """Nothing to evaluate; training starts from scratch and ends as it did before."""
+    shutil.copytree(uninterrupted[0], tmp_path / "run")
+    for path in (tmp_path / "run" / "checkpoints").rglob("*"):
+        if path.is_file() and path.parent.name == "d":
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ValueError, match="run' has checkpoints, but none is readable"):
+        runs.find(str(tmp_path / "run"))
+    assert capsys.readouterr().err.count("trying the one before") == 2  # of three
+    with pytest.raises(ValueError, match="checkpoints/20 is damaged"):
+        runs.find(str(tmp_path / "run" / "checkpoints" / "20"))
+    resumed = train.train("lstm_copy", tiny, tmp_path / "run", progress=False)
+    assert "can be read: the run starts from scratch\n" in capsys.readouterr().err
+    assert same(resumed, uninterrupted[1])
+    assert same(runs.find(str(tmp_path / "run"))[2], uninterrupted[1].params)
+    shutil.rmtree(tmp_path / "run" / "checkpoints")
+    with pytest.raises(ValueError, match="run' has no checkpoint yet"):
+        runs.find(str(tmp_path / "run"))
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"name": "ntm_copy"}'])
+def test_a_damaged_config_is_named(text, tmp_path):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(ValueError, match=r"config\.json is damaged: "):
+        evaluate.main([str(tmp_path)])
+
+
+def test_a_folder_without_a_run_does_not_hide_committed_weights(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("ntm_copy", "babi_memn2n"):
+        Path(name).mkdir()
+    assert runs.find("ntm_copy")[3] == "committed weights ntm_copy.npz"
+    assert stories_evaluation.find("babi_memn2n")[3] == "committed weights babi_memn2n.npz"
+
+
 def test_checkpoint_of_other_sizes(tiny, uninterrupted):
     other = dataclasses.replace(tiny, memory=dataclasses.replace(tiny.memory, hidden_size=8))
     with (
         Checkpoints(uninterrupted[0] / "checkpoints") as checkpoints,
-        pytest.raises(WrongSizes, match=r"holds \(2, 7.*this configuration needs \(2, 8"),
+        pytest.raises(WrongSizes, match=r"holds \(2, 7.* for params\..*this configuration needs \(2, 8"),
     ):
         checkpoints.restore_newest(train.initial_state(other))
 
@@ -150,10 +187,16 @@ def test_folder_of_another_run(tiny, uninterrupted, tmp_path):
         train.train("lstm_copy", tiny, tmp_path, progress=False)
 
 
+def test_an_unknown_log_is_refused_before_the_folder_is_claimed(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("DIFFMEM_LOG", "wandbb")
+    with pytest.raises(ValueError, match="DIFFMEM_LOG names 'wandbb'; legal: 'tensorboard', 'wandb'"):
+        train.train("lstm_copy", tiny, tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.filterwarnings("ignore:overflow")  # of the learning rate, which is infinite in float32
 def test_divergence_names_step_and_leaf_and_keeps_the_last_checkpoint(tiny, tmp_path):
-    huge = dataclasses.replace(
-        tiny, optimizer=dataclasses.replace(tiny.optimizer, name="adam", learning_rate=float("nan"), warmup=0)
-    )
+    huge = dataclasses.replace(tiny, optimizer=dataclasses.replace(tiny.optimizer, name="adam", learning_rate=1e39, warmup=0))
     message = r"non-finite loss at step 2, seed 0: the first bad leaf is the parameter .*, in step 1"
     # Optax's Adam mixes integers and floats, which the tests' strict promotion forbids.
     with jax.numpy_dtype_promotion("standard"), pytest.raises(train.Diverged, match=message):
@@ -285,15 +328,31 @@ def test_graphs_can_be_others_than_in_training():
     [
         (lambda: configs.load("ntm_cpoy"), "unknown config 'ntm_cpoy'; did you mean 'ntm_copy'"),
         (lambda: runs.find("nowhere"), "'nowhere' is no run"),
+        (lambda: runs.find("ntm_copi"), "'ntm_copi' is no run: .*; did you mean 'ntm_copy'?"),
         (lambda: evaluate.length_range("20-"), "length '20-'; legal"),
         (lambda: evaluate.length_range("0"), "length '0'; legal"),
         (lambda: dataclasses.replace(configs.load("ntm_copy"), batch=0), "Config.batch is 0"),
+        (lambda: configs.Optimizer("adma"), "Optimizer.name is 'adma'; legal: 'rmsprop', 'adam', 'sgd'"),
+        (lambda: configs.Optimizer(learning_rate=-1), "Optimizer.learning_rate is -1; it must be a number > 0"),
+        (lambda: configs.Optimizer(learning_rate=float("nan")), "Optimizer.learning_rate is nan"),
+        (lambda: configs.Optimizer(momentum=1.0), "Optimizer.momentum is 1.0; it must be a number, 0 <= momentum < 1"),
+        (lambda: configs.Optimizer(clip=0.0), "Optimizer.clip is 0.0; it must be a number > 0"),
+        (lambda: configs.Optimizer(clip_norm=float("nan")), "Optimizer.clip_norm is nan; it must be a number > 0, or None"),
+        (lambda: configs.Optimizer(warmup=-1), "Optimizer.warmup is -1; it must be an integer >= 0"),
+        (lambda: configs.Optimizer(halvings=0.5), "Optimizer.halvings is 0.5; it must be an integer >= 0"),
+        (lambda: configs.Optimizer(cooldown=1.5), "Optimizer.cooldown is 1.5; it must be a number from 0 to 1"),
+        (lambda: dataclasses.replace(configs.load("ntm_copy"), clip=-1), "Config.clip is -1; it must be a number > 0, or None"),
+        (lambda: dataclasses.replace(configs.load("ntm_copy"), remat=-1), "Config.remat is -1; it must be an integer >= 0"),
+        (lambda: dataclasses.replace(configs.load("ntm_copy"), lengths=("9-2",)), "length '9-2'; legal"),
+        (lambda: dataclasses.replace(configs.load("ntm_copy"), hidden=(3, 0)), "Config.hidden is 0; it must be"),
+        (lambda: evaluate.evaluate(configs.load("ntm_copy"), {}, sequences=0), "--sequences is 0; legal: an integer >= 1"),
+        (lambda: evaluate.evaluate(configs.load("ntm_copy"), {}, sequences=-5), "--sequences is -5; legal"),
         (lambda: dataclasses.replace(configs.load("ntm_copy"), checkpoint_every=33), "multiple of log_every"),
         (lambda: configs.from_json("ntm_copy", {"batchs": 3}), "has the field 'batchs'; did you mean 'batch'"),
     ],
 )
 def test_messages(call, message):
-    with pytest.raises(ValueError, match=message.replace("(", r"\(")):
+    with pytest.raises(ValueError, match=message.replace("(", r"\(").replace("?", r"\?")):
         call()
 
 
@@ -308,6 +367,34 @@ def test_every_config_states_its_command_and_survives_json(name):
     model = config.model(Vocabulary(("", "?", "yes", "no"), (2, 3), 1)) if story else config.model()
     shapes = jax.eval_shape(model.init_params, jax.random.key(0))
     assert jax.tree.leaves(shapes)
+
+
+@pytest.mark.parametrize(
+    ("launcher", "arguments", "message"),
+    [
+        (train, ["babi_memn2n", "--data-dir", "nowhere", "--out", "run"], "data_dir is 'nowhere', where there is nothing"),
+        (train, ["babi_memn2n", "--data-dir", "partial", "--tasks", "1", "--out", "run"], "has no valid split of en-valid"),
+        (train, ["lstm_shakespeare", "--task.path", "nowhere", "--out", "run"], "no data set 'tinyshakespeare': path leads"),
+        (train, ["lstm_copy", "--out", "file"], "Not a directory: 'file'"),
+        (train, ["lstm_copy", "--out", "/proc/nope"], "/proc/nope"),
+        (evaluate, ["babi_memn2n", "--data-dir", "nowhere"], "data_dir is 'nowhere', where there is nothing"),
+        (evaluate, ["babi_memn2n", "--data-dir", "partial"], r"no files qa<task>_..._test.txt in 'partial'"),
+        (evaluate, ["babi_memn2n", "--data-dir", "partial", "--split", "tset"], "--split is 'tset'; legal: train, valid, test"),
+        (evaluate, ["ntm_copy", "--json", "partial"], "Is a directory: 'partial'"),
+        (evaluate, ["babi_memn2n", "--json", "file/found.json"], "file"),
+    ],
+)
+def test_what_a_user_can_mend_ends_in_one_line(launcher, arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("")
+    Path("partial").mkdir()
+    Path("partial/qa1_train.txt").write_text("1 Mary went.\n2 Where is Mary?\tgarden\t1\n")
+    monkeypatch.setattr(evaluate, "evaluate", None)  # the complaint comes before any work
+    monkeypatch.setattr(train, "use_cpu_cores", lambda parts: None)  # JAX runs already
+    monkeypatch.setattr(sys, "argv", ["launcher", *arguments])
+    with pytest.raises(SystemExit, match=f"^error: .*{message}"):
+        launch(launcher.main)
+    assert not Path("run").exists()
 
 
 def test_unknown_option_suggests_the_nearest():

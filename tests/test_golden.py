@@ -29,7 +29,7 @@ def test_parity(path, dtype):
     assert not failed
 
 
-def small_file(path, reference="NTMCell-tf", **changes):
+def small_file(path, reference="NTMCell-tf", options=(), gradients=True, **changes):
     """A golden file of three cases of the addressing chain, whose numbers come from the oracle."""
     rng, cases, slots, width = np.random.default_rng(0), 3, 7, 4
     inputs = {
@@ -54,10 +54,11 @@ def small_file(path, reference="NTMCell-tf", **changes):
     cotangent = rng.normal(size=(cases, slots))
     tensors["cot.out.gated"] = cotangent
     tensors["loss"] = np.sum(cotangent * tensors["out.gated"])
-    tensors["grad.input.g"] = np.sum(cotangent * (tensors["out.content"] - inputs["w_prev"]), -1, keepdims=True)
+    if gradients:
+        tensors["grad.input.g"] = np.sum(cotangent * (tensors["out.content"] - inputs["w_prev"]), -1, keepdims=True)
     for name, change in changes.items():
         tensors[name] = tensors.get(name, 0.0) + change
-    np.savez(path, config=json.dumps({"reference": reference, "kind": "primitives"}), **tensors)
+    np.savez(path, config=json.dumps({"reference": reference, "kind": "primitives", **dict(options)}), **tensors)
     return str(path)
 
 
@@ -96,17 +97,27 @@ def test_float32_is_held_to_its_own_tolerance(tmp_path, monkeypatch):
     [
         ({"reference": "somebody-else"}, "no converter for reference 'somebody-else'; known: "),
         ({"out.unknown": np.ones(3)}, "the converter leaves out out.unknown"),
+        ({"options": {"batch": 3, "wrap": False}}, "the converter does not know the configuration's wrap\n"),
     ],
-    ids=["reference", "tensor"],
+    ids=["reference", "tensor", "option"],
 )
 def test_what_cannot_be_compared_fails(tmp_path, monkeypatch, capsys, changes, message):
     assert exit_code(monkeypatch, small_file(tmp_path / "odd.npz", **changes)) == 1
     assert message in capsys.readouterr().out
 
 
-def test_a_missing_file_fails_and_the_others_are_compared(tmp_path, monkeypatch, capsys):
-    exact = small_file(tmp_path / "exact.npz")
-    assert exit_code(monkeypatch, "--dtype", "float64", str(tmp_path / "missing.npz"), exact) == 1
+@pytest.mark.parametrize("left", [0, 100, 2000])
+def test_a_missing_or_truncated_file_fails_and_the_others_are_compared(tmp_path, monkeypatch, capsys, left):
+    exact, cut = small_file(tmp_path / "exact.npz"), tmp_path / "cut.npz"
+    cut.write_bytes((tmp_path / "exact.npz").read_bytes()[:left])
+    assert exit_code(monkeypatch, "--dtype", "float64", str(tmp_path / "missing.npz"), str(cut), exact) == 1
     printed = capsys.readouterr().out
     assert "missing.npz" in printed
+    assert "cut.npz" in printed
+    assert "out.sharp" in printed
     assert "exact.npz" in printed
+
+
+def test_a_file_without_gradients_says_so(tmp_path, monkeypatch, capsys):
+    assert exit_code(monkeypatch, "--dtype", "float64", small_file(tmp_path / "values.npz", gradients=False)) == 0
+    assert "values.npz                   float64  holds no gradients: none are compared\n" in capsys.readouterr().out

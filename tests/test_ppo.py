@@ -411,7 +411,7 @@ def test_finished_and_foreign_folders(whole):
 
 def test_a_ratio_that_is_not_one_stops_the_run(tmp_path, monkeypatch):
     monkeypatch.setattr(ppo, "RATIO_TOLERANCE", -1.0)
-    with pytest.raises(Diverged, match="does not recompute what the agent did; the last good checkpoint is rollout None"):
+    with pytest.raises(Diverged, match="does not recompute what the agent did; there is no checkpoint yet"):
         ppo.train(config(steps=48, log_every=1, checkpoint_every=1, check_ratio=True), tmp_path / "run", progress=False)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +12,11 @@ import pytest
 from diffmem import DMN, DNC, LSTM, DMNPlus, MemN2N, MemNN, control, unroll
 from diffmem.tasks.babi import Question, Story, Vocabulary, buckets, examples, file_name, format
 from diffmem.tasks.babi.generate import generate
-from experiments import evaluate, stories
+from diffmem.tasks.babi.text import count_questions
+from experiments import evaluate, log, stories, train
 from experiments.config import Optimizer
-from experiments.stories import StoryConfig, evaluation, losses
+from experiments.runtime import Diverged
+from experiments.stories import StoryConfig, evaluation, losses, publishing
 from experiments.stories.data import on_device, tables, told
 from experiments.stories.training import steps_per_epoch
 from tests.oracles import memnn
@@ -79,7 +82,7 @@ def test_an_interrupted_run_ends_bit_identical(copy, tmp_path, monkeypatch):
 
 
 def test_one_model_a_task_and_evaluation_of_a_folder(copy, tmp_path, capsys):
-    config = dataclasses.replace(SMALL, tasks=(1, 15), joint=False, epochs=2, seeds=2)
+    config = dataclasses.replace(SMALL, tasks=(1, 15), joint=False, epochs=2, seeds=2, checkpoint_every=1)
     stories.train("babi_memn2n", config, tmp_path / "run", progress=False)
     result = evaluate.main([str(tmp_path / "run"), "--data-dir", str(copy / "en"), "--json", str(tmp_path / "found.json")])
     assert json.loads((tmp_path / "found.json").read_text())["error_percent"] == result["error_percent"]
@@ -88,11 +91,72 @@ def test_one_model_a_task_and_evaluation_of_a_folder(copy, tmp_path, capsys):
     for part, task in (("qa1", "1"), ("qa15", "15")):
         chosen = result["chosen"][part] - config.seed
         assert result["seeds"][part][chosen][task] == result["error_percent"][task]
+    for step in (1, 2):
+        one = tmp_path / "run" / "qa15" / "checkpoints" / str(step)
+        found = evaluate.main([str(one), "--data-dir", str(copy / "en")])
+        assert found["seeds"]["qa15"] == result["seeds"]["qa15"] or step < 2
+        pairs = zip(*(jax.tree.leaves(params_of(place, "qa15")) for place in (one, tmp_path / "run")), strict=True)
+        assert all(np.array_equal(a, b) for a, b in pairs) == (step == 2)
+    with pytest.raises(ValueError, match="checkpoints has no checkpoint 7; stored: 1, 2"):
+        evaluation.find(str(tmp_path / "run" / "qa15" / "checkpoints" / "7"))
+    with (tmp_path / "run" / "qa1" / "metrics.jsonl").open("a") as log:
+        log.write('{"step": 3, "lo')  # as a kill leaves it
     said = capsys.readouterr().out
     assert "single supporting fact" in said
     assert "mean of 2 tasks" in said
+    odd = tmp_path / "odd"
+    odd.mkdir()
+    (odd / "qa1_test.txt").write_text("1 Zork went to the garden.\n2 Where is Zork?\tgarden\t1\n")
+    evaluate.main([str(tmp_path / "run"), "--data-dir", str(odd)])
+    assert capsys.readouterr().err == "note: task 1: 1 word(s) that the model does not know, read as unknown: zork\n"
     with pytest.raises(ValueError, match="task 2: trained on"):
         evaluate.main([str(tmp_path / "run"), "--data-dir", str(copy / "en"), "--tasks", "2"])
+
+
+def test_divergence_names_epoch_step_and_leaf(copy, tmp_path):
+    huge = dataclasses.replace(SMALL, optimizer=Optimizer("sgd", learning_rate=1e30, clip=math.inf), seed=3)
+    message = r"joint: non-finite loss in epoch 1, seeds \[3\]: the first bad leaf is the (gradient|parameter) memory\.\w+, in "
+    with pytest.raises(Diverged, match=message + r"step [12]; there is no checkpoint yet"):
+        stories.train("babi_memn2n", huge, tmp_path / "run", progress=False)
+
+
+def test_metrics_are_copied_to_a_log(copy, tmp_path, monkeypatch):
+    copied = []
+    monkeypatch.setattr(log, "KNOWN", {"fake": lambda folder, stack: lambda values, step: copied.append((step, values))})
+    monkeypatch.setenv("DIFFMEM_LOG", "fake")
+    stories.train("babi_memn2n", dataclasses.replace(SMALL, epochs=2, seeds=2), tmp_path / "run", progress=False)
+    assert [step for step, _ in copied] == [1, 2]
+    assert set(copied[1][1]) == {f"{name}/seed_{i}" for name in ("loss", "valid_error_percent") for i in range(2)}
+    monkeypatch.setenv("DIFFMEM_LOG", "wandbb")
+    with pytest.raises(ValueError, match="DIFFMEM_LOG names 'wandbb'"):
+        stories.train("babi_memn2n", SMALL, tmp_path / "other", progress=False)
+    assert not (tmp_path / "other").exists()
+
+
+def test_the_launcher_takes_a_copy_of_babi_and_evaluates_on_it(babi, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "use_cpu_cores", lambda parts: None)  # JAX runs already
+    options = ["--tasks", "1", "--epochs", "1", "--memory.slots", "12", "--memory.width", "8", "--memory.hops", "1"]
+    train.main(["babi_memn2n", *options, "--data-dir", str(babi), "--out", str(tmp_path / "run")])
+    result = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    assert (result["data"], result["questions"]) == (f"{babi}, valid", {"1": 60})
+
+
+def test_without_a_copy_of_babi_stories_are_generated_and_results_say_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(stories.data.files, "find", lambda data_dir=None: None)
+    stories.data.stories.cache_clear()
+    config = dataclasses.replace(SMALL, tasks=(1, 15), joint=False, epochs=1)
+    stories.train("babi_memn2n", config, tmp_path / "run", progress=False)
+    assert capsys.readouterr().err.startswith("note: there is no copy of bAbI: training and validation questions are generated")
+    result = evaluate.main([str(tmp_path / "run")])
+    assert result["source"].endswith("run, trained on generated stories")
+    assert result["data"] == "generated validation questions, as there is no copy of bAbI"
+    assert result["questions"] == {"1": 100, "15": 100}
+    told, valid = (stories.data.stories((1,), "10k", split)[1] for split in ("train", "valid"))
+    assert (count_questions(told), count_questions(valid)) == (9000, 1000)
+    assert told[:200] != valid
+    with pytest.raises(ValueError, match="only results on bAbI are published"):
+        publishing.main([str(tmp_path / "run")])
+    stories.data.stories.cache_clear()
 
 
 def test_errors_are_those_of_single_calls(copy):
@@ -269,6 +333,23 @@ def test_some_tasks_have_the_first_epochs_to_themselves(copy):
     assert [chosen.shape for _, chosen in passes] == [(steps_per_epoch(config, data), 7)] * 3
     asked = [{int(task) for i, batch in zip(*one, strict=True) for task in data.train[i].tasks[batch]} for one in passes]
     assert asked == [{15}, {15}, {1, 15}]
+
+
+def test_what_cannot_be_read_is_counted_by_kind():
+    vocabulary = Vocabulary.of([Story(("a b",), (Question("a c?", "b", (0,), 1),))])
+    part = evaluation.Part((1, 2), vocabulary, None, [0.0])
+    longer = Story(("a zork", "a b b b", "b"), (Question("A c?", "a", (), 0), Question("c", "B", (), 3)))
+    notes = evaluation.unreadable(SMALL, {"joint": part}, {1: [longer, longer], 2: [Story(("b",) * 13, ())], 3: [longer]})
+    assert notes == [
+        "task 1: 1 word(s) that the model does not know, read as unknown: zork",
+        "task 1: 1 sentence(s) cut at 2 words: a b b b",
+        "task 1: 2 answer(s) that the model does not know, counted as wrong: a",
+        "task 1: 2 question(s) without a story: A c?",
+        "task 1: 2 question(s) without a question mark: c",
+    ]
+    long = Story(("b",) * 13, (Question("a?", "b", (), 12), Question("c?", "b", (), 13)))
+    line = "tasks 1, 2: 2 question(s) about more than 12 sentences, of which the oldest are dropped: c?"
+    assert evaluation.unreadable(SMALL, {"joint": part}, {1: [long], 2: [long]}) == [line]
 
 
 @pytest.mark.parametrize(

@@ -49,8 +49,8 @@ def find(run: str) -> tuple[Config, Any, int]:
     config = Config(**stored["config"])
     with Checkpoints(Path(run) / "checkpoints") as checkpoints:
         restored = checkpoints.restore_newest(initial_state(config))
-    if restored is None:
-        raise ValueError(f"{run!r} has no readable checkpoint yet")
+        if restored is None:
+            raise runs.no_checkpoint(run, bool(checkpoints.steps()))
     return config, restored[1].params, restored[0] * config.envs * config.rollout
 
 
@@ -133,6 +133,7 @@ def main(arguments: list[str]) -> dict[str, Any]:
     options = tyro.cli(Options, args=arguments, prog="python -m experiments.evaluate", description=__doc__)
     if options.render < 0:
         raise ValueError(f"--render is {options.render}; it must be an integer >= 0")
+    runs.check_writable(options.json)
     config, params, steps = find(options.run)
     found = evaluate(config, params, options.on, options.episodes, options.seed)
     name = f"{config.env}_{config.difficulty}"

@@ -13,6 +13,8 @@ from diffmem.tasks.babi.generate import generate
 from diffmem.tasks.babi.text import count_questions
 from experiments.stories.config import StoryConfig
 
+GENERATED = {"train": 900, "valid": 100}  # questions of the 1k setting; a split's place is its seed
+
 
 class Batch(NamedTuple):
     """Questions on the device: rows of the sentence tables; see `diffmem.tasks.babi.Examples`."""
@@ -39,9 +41,20 @@ class Data:
     valid: tuple[Examples, ...]
 
 
+def is_generated(data_dir: str | None = None) -> bool:
+    """Whether the stories come from our own generator: where there is no copy of bAbI, and none was named."""
+    return files.find(data_dir) is None
+
+
 @lru_cache
 def stories(tasks: tuple[int, ...], setting: str, split: str, data_dir: str | None = None) -> dict[int, list[Story]]:
-    """The stories of a split, by task, in the data set's own division of the training questions into train and valid."""
+    """The stories of a split, by task, in the data set's own division of the training questions into train and valid.
+
+    Without a copy of bAbI they are generated, as many questions as the data set has.
+    """
+    if is_generated(data_dir):
+        questions = GENERATED[split] * (10 if setting == "10k" else 1)
+        return {task: generate(task, questions, seed=list(GENERATED).index(split)) for task in tasks}
     folder = "en-valid-10k" if setting == "10k" else "en-valid"
     return {task: read(task, split, folder, data_dir) for task in tasks}
 

@@ -15,13 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from diffmem.tasks.babi import TASKS, Examples, Story, Vocabulary, files
+from diffmem.tasks.babi import TASKS, UNKNOWN, Examples, Story, Vocabulary, files, words
 from diffmem.tasks.babi.text import count_questions
 from experiments import config as configs
 from experiments import runs
 from experiments.checkpoint import Checkpoints, load_weights
+from experiments.runtime import note
 from experiments.stories.config import StoryConfig
-from experiments.stories.data import on_device, split, stories, tables, told
+from experiments.stories.data import is_generated, on_device, split, stories, tables, told
 
 FAILED = 5.0  # percent, by the data set's convention
 NOTE = "Task 3: trained on generated stories where the data set's own 10k file is missing; see docs/results.md."
@@ -78,15 +79,14 @@ def find(run: str) -> tuple[str, StoryConfig, dict[str, Part], str]:
     """The config name, config and trained models of a run, and where they came from.
 
     Args:
-        run: a run's folder, or the name of a config whose weights are committed.
+        run: a run's folder, one checkpoint of a model in it, or the name of a config whose weights are committed.
 
     Raises:
-        ValueError: nothing of that kind, or no checkpoint yet.
+        ValueError: nothing of that kind, or no such checkpoint, or none yet.
     """
     from experiments.stories.training import initial_state  # the structure that checkpoints are read into
 
-    path, weights = Path(run), runs.RESULTS / f"{run}.npz"
-    if not path.exists() and weights.exists():
+    if weights := runs.committed(run):
         params, meta = load_weights(weights)
         config = configs.from_json(meta["name"], meta["config"])
         parts = {
@@ -99,25 +99,31 @@ def find(run: str) -> tuple[str, StoryConfig, dict[str, Part], str]:
             for name, kept in meta["parts"].items()
         }
         return meta["name"], config, parts, f"committed weights {weights.name}"
+    path, step = runs.at_step(run)
+    only = None
+    if step is not None:
+        path, only = path.parent, path.name
     stored = runs.claimed(path)
     if stored is None:
         raise runs.no_run(run, stories=True)
-    config, parts = configs.from_json(stored["name"], stored["config"]), {}
+    config, parts, damaged = configs.from_json(stored["name"], stored["config"]), {}, False
     for name, tasks in config.parts().items():
         vocabulary = load_vocabulary(path / name)
-        if vocabulary is None:
+        if vocabulary is None or only not in (None, name):
             continue
         state = initial_state(config, vocabulary, 1)
         with Checkpoints(path / name / "checkpoints") as checkpoints:
-            restored = checkpoints.restore_newest(state)
+            restored = checkpoints.find(state, step)
+            damaged |= restored is None and bool(checkpoints.steps())
         if restored is None:
             continue
         lines = runs.read_lines(path / name / "metrics.jsonl")
         looks = [line for line in lines if "valid_error_percent" in line and line["step"] <= restored[0]]
         parts[name] = Part(tasks, vocabulary, restored[1].params, looks[-1]["valid_error_percent"])
     if not parts:
-        raise ValueError(f"{run!r} has no readable checkpoint yet")
-    return stored["name"], config, parts, str(path)
+        raise runs.no_checkpoint(run, damaged)
+    data = f", trained on {stored['data']}" if "data" in stored else ""
+    return stored["name"], config, parts, f"{run}{data}"
 
 
 def keep_vocabulary(folder: Path, vocabulary: Vocabulary) -> None:
@@ -131,7 +137,7 @@ def load_vocabulary(folder: Path) -> Vocabulary | None:
     path = folder / "vocabulary.json"
     if not path.exists():
         return None
-    kept = json.loads(path.read_text())
+    kept = runs.read_json(path)
     return Vocabulary(tuple(kept["words"]), tuple(kept["answers"]), kept["length"])
 
 
@@ -167,6 +173,40 @@ def evaluate(config: StoryConfig, parts: dict[str, Part], told: dict[int, list[S
     }
 
 
+def unreadable(config: StoryConfig, parts: dict[str, Part], told: dict[int, list[Story]]) -> list[str]:
+    """What of these stories the models cannot read or answer: a line a kind, with its count, tasks and first examples."""
+    found: dict[str, list[tuple[int, str]]] = {}
+    room = config.sizes()[-1]
+    for part in parts.values():
+        vocabulary = part.vocabulary
+        answers = {vocabulary.words[number] for number in vocabulary.answers}
+        for task in part.tasks:
+            asked = [question for story in told.get(task, ()) for question in story.questions]
+            texts = {text for story in told.get(task, ()) for text in story.sentences} | {question.text for question in asked}
+            unknown = {word for text in texts for word in words(text) if vocabulary.number(word) == UNKNOWN}
+            kinds = {
+                "word(s) that the model does not know, read as unknown": sorted(unknown),
+                f"sentence(s) cut at {vocabulary.length} words": sorted(t for t in texts if len(words(t)) > vocabulary.length),
+                "answer(s) that the model does not know, counted as wrong": [
+                    question.answer for question in asked if question.answer.lower() not in answers
+                ],
+                f"question(s) about more than {room} sentences, of which the oldest are dropped": [
+                    question.text for question in asked if question.seen > room
+                ],
+                "question(s) without a story": [question.text for question in asked if not question.seen],
+                "question(s) without a question mark": [q.text for q in asked if not q.text.endswith("?")],
+            }
+            for kind, examples in kinds.items():
+                found.setdefault(kind, []).extend((task, example) for example in examples)
+    lines = []
+    for kind, there in found.items():
+        if there:
+            tasks, examples = sorted({task for task, _ in there}), list(dict.fromkeys(example for _, example in there))
+            shown = ", ".join(examples[:5]) + (", .." if len(examples) > 5 else "")
+            lines.append(f"task{'s' * (len(tasks) > 1)} {', '.join(map(str, tasks))}: {len(there)} {kind}: {shown}")
+    return lines
+
+
 def table(result: dict[str, Any]) -> str:
     """The result as text: one line a task, the mean, the failed count."""
     lines = []
@@ -185,11 +225,11 @@ def table(result: dict[str, Any]) -> str:
 class Options:
     """What to evaluate, and on what."""
 
-    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    """A run's folder, or the name of a config whose weights are committed."""
+    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN_OR_CHECKPOINT")]
+    """A run's folder, a checkpoint in it (RUN/qa1/checkpoints/5), or the name of a config whose weights are committed."""
     data_dir: Path | None = None
-    """A folder of files named as in bAbI (qa1_single-supporting-fact_test.txt). None: the validation questions of the local
-    copy of bAbI, see diffmem.tasks.babi.files."""
+    """A folder of files named as in bAbI (qa1_single-supporting-fact_test.txt), or a copy of bAbI, packed or not. None: the
+    validation questions of the local copy, see diffmem.tasks.babi.files, or generated ones where there is none."""
     split: str = "test"
     """Which files of that folder: train, valid or test."""
     tasks: tuple[int, ...] = ()
@@ -198,23 +238,48 @@ class Options:
     """Also write the result here."""
 
 
+def questions(
+    config: StoryConfig, tasks: tuple[int, ...], place: Path | None, split: str
+) -> tuple[dict[int, list[Story]], str]:
+    """The stories to evaluate on, by task, and what they are called; see `Options`.
+
+    Raises:
+        ValueError: an unknown split.
+        FileNotFoundError: no such files.
+    """
+    if place is None:
+        generated = "generated validation questions, as there is no copy of bAbI"
+        return stories(tasks, config.setting, "valid"), generated if is_generated() else "the validation questions"
+    if split not in files.SPLITS:
+        raise ValueError(f"--split is {split!r}; legal: {', '.join(files.SPLITS)}")
+    source = files.find(place)
+    assert source is not None  # a place that was named is found, or an error
+    if source.is_dir() and any(files.NAME.fullmatch(path.name) for path in source.iterdir()):
+        told = {task: files.read_file(path) for task, path in files.folder_tasks(source, split).items()}
+    else:
+        told = stories(tasks, config.setting, split, str(source))
+    return told, f"{place}, {split}"
+
+
 def main(arguments: list[str]) -> dict[str, Any]:
     """Evaluates, prints, and writes what was asked for."""
     options = tyro.cli(Options, args=arguments, prog="python -m experiments.evaluate", description=__doc__)
+    runs.check_writable(options.json)
     name, config, parts, source = find(options.run)
     trained = {task for part in parts.values() for task in part.tasks}
-    if options.data_dir is None:
-        told, where = stories(tuple(sorted(trained)), config.setting, "valid"), "the validation questions"
-    else:
-        paths = files.folder_tasks(options.data_dir, options.split)
-        told, where = {task: files.read_file(path) for task, path in paths.items()}, f"{options.data_dir}, {options.split}"
+    told, where = questions(config, tuple(sorted(trained)), options.data_dir, options.split)
     for task in options.tasks:
         if task not in told or task not in trained:
             raise ValueError(f"task {task}: trained on {sorted(trained)}, and there are questions of {sorted(told)}")
     told = {task: one for task, one in told.items() if task in (options.tasks or trained)}
     if not told:
         raise ValueError(f"no task in common: trained on {sorted(trained)}, and there are questions of none of them")
-    result = {"name": name, "memory": type(config.memory).__name__, "data": where, **evaluate(config, parts, told)}
+    for line in unreadable(config, parts, told):
+        note(line)
+    result = {
+        **{"name": name, "source": source, "memory": type(config.memory).__name__, "data": where},
+        **evaluate(config, parts, told),
+    }
     print(f"{name}, {source}, on {where}")
     if config.setting == "10k" and 3 in told:
         print(NOTE)

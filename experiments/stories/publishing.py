@@ -12,7 +12,7 @@ import tyro
 from experiments import runs
 from experiments.checkpoint import save_weights
 from experiments.runtime import environment
-from experiments.stories.data import stories
+from experiments.stories.data import is_generated, stories
 from experiments.stories.evaluation import evaluate, find, table
 
 RESULTS = runs.RESULTS / "stories"
@@ -36,6 +36,8 @@ def main(arguments: list[str]) -> None:
 
     options = tyro.cli(Options, args=arguments, prog="python -m experiments.publish", description=__doc__)
     name, config, parts, _ = find(str(options.run))
+    if is_generated() or "data" in (runs.claimed(options.run) or {}):
+        raise ValueError(f"{options.run} is trained or evaluated on generated stories; only results on bAbI are published")
     trained = tuple(sorted(task for part in parts.values() for task in part.tasks))
     logged = {part: runs.read_lines(options.run / part / "metrics.jsonl") for part in parts}
     result = {

@@ -14,10 +14,11 @@ from tqdm import tqdm
 from diffmem.tasks.babi import Examples, Vocabulary
 from experiments import runs
 from experiments.checkpoint import Checkpoints
-from experiments.runtime import Diverged
+from experiments.log import writer, writers
+from experiments.runtime import Diverged, first_bad, note
 from experiments.seeds import learners
 from experiments.stories.config import StoryConfig
-from experiments.stories.data import Data, load, on_device, tables
+from experiments.stories.data import Data, is_generated, load, on_device, tables
 from experiments.stories.evaluation import by_task, keep_vocabulary, make_errors
 from experiments.stories.losses import make_loss
 
@@ -31,8 +32,8 @@ class TrainState(NamedTuple):
     epoch: jax.Array
 
 
-def make_epoch(config: StoryConfig, data: Data, *, linear: bool = False):
-    """An epoch of all seeds as one compiled scan: state, bucket of each step, questions of each step -> state, losses."""
+def make_update(config: StoryConfig, data: Data, *, linear: bool = False):
+    """One update of one seed: parameters, optimiser state, key, bucket, questions [B] -> the new ones, loss, gradients."""
     model = config.model(data.vocabulary)
     optimizer = config.optimizer.build(config.epochs * steps_per_epoch(config, data))
     table = tables(model, data.train[0])
@@ -53,15 +54,26 @@ def make_epoch(config: StoryConfig, data: Data, *, linear: bool = False):
         if config.weight_decay:
             gradients = jax.tree.map(lambda g, p: g + config.weight_decay * p, gradients, params)
         updates, optimizer_state = optimizer.update(gradients, optimizer_state, params)
-        return optax.apply_updates(params, updates), optimizer_state, value
+        return optax.apply_updates(params, updates), optimizer_state, value, gradients
+
+    return update
+
+
+def step_key(key: jax.Array, epoch: jax.Array, step) -> jax.Array:
+    """The key of one step of an epoch, from a seed's."""
+    return jax.random.fold_in(jax.random.fold_in(key, epoch), step)
+
+
+def make_epoch(config: StoryConfig, data: Data, *, linear: bool = False):
+    """An epoch of all seeds as one compiled scan: state, bucket of each step, questions of each step -> state, losses."""
+    run = jax.vmap(make_update(config, data, linear=linear), in_axes=(0, 0, 0, None, None))
 
     def epoch(state: TrainState, bucket, chosen):
         def body(carry, step):
             params, optimizer_state = carry
             number, bucket, chosen = step
-            keys = jax.vmap(lambda key: jax.random.fold_in(jax.random.fold_in(key, state.epoch), number))(state.key)
-            run = jax.vmap(update, in_axes=(0, 0, 0, None, None))
-            params, optimizer_state, loss = run(params, optimizer_state, keys, bucket, chosen)
+            keys = jax.vmap(lambda key: step_key(key, state.epoch, number))(state.key)
+            params, optimizer_state, loss, _ = run(params, optimizer_state, keys, bucket, chosen)
             return (params, optimizer_state), loss
 
         steps = (jnp.arange(len(bucket)), bucket, chosen)
@@ -69,6 +81,20 @@ def make_epoch(config: StoryConfig, data: Data, *, linear: bool = False):
         return TrainState(params, optimizer_state, state.key, state.epoch + 1), loss.mean(0)
 
     return jax.jit(epoch)
+
+
+def explain(config: StoryConfig, data: Data, state: TrainState, seed: int) -> str:
+    """Which step and which leaf of a seed went wrong first: the epoch is run again, step by step, from the state before it."""
+    epoch = int(state.epoch)
+    update = jax.jit(make_update(config, data, linear=epoch < config.linear_start))
+    params, optimizer_state, key = jax.tree.map(lambda a: a[seed], (state.params, state.optimizer, state.key))
+    for step, (bucket, chosen) in enumerate(zip(*plan(config, data, epoch), strict=True)):
+        params, optimizer_state, _, gradients = update(
+            params, optimizer_state, step_key(key, state.epoch, step), bucket, chosen
+        )
+        if leaf := first_bad(gradient=gradients, parameter=params):
+            return f"the first bad leaf is {leaf}, in step {step + 1}"
+    return "with finite gradients and parameters"
 
 
 def passed(config: StoryConfig, part: Examples) -> np.ndarray:
@@ -109,14 +135,25 @@ def initial_state(config: StoryConfig, vocabulary: Vocabulary, steps: int) -> Tr
 def train(name: str, config: StoryConfig, folder: Path, *, data_dir: str | None = None, progress: bool = True) -> None:
     """Trains every model of the config, from its newest checkpoint or from scratch.
 
+    Args:
+        name: of the config.
+        config: of the run.
+        folder: gets a folder for each model.
+        data_dir: see `diffmem.tasks.babi.files.find`; where there is no copy of bAbI, stories are generated.
+        progress: whether to show a bar.
+
     Raises:
         ValueError: the folder holds another run.
+        OSError: no data where they were said to be, or no place for the folder.
         Diverged: a loss was not finite; the last good checkpoint is kept.
     """
-    runs.claim(folder, name, config)
-    for part, tasks in config.parts().items():
-        data = load(config, tasks, data_dir)
-        train_part(config, data, folder / part, label=part, progress=progress)
+    writers()  # a wrong name is refused before the folder is claimed
+    if is_generated(data_dir):
+        note("there is no copy of bAbI: training and validation questions are generated by diffmem.tasks.babi.generate")
+    data = {part: load(config, tasks, data_dir) for part, tasks in config.parts().items()}
+    runs.claim(folder, name, config, **({"data": "generated stories"} if is_generated(data_dir) else {}))
+    for part in data:
+        train_part(config, data[part], folder / part, label=part, progress=progress)
 
 
 def train_part(config: StoryConfig, data: Data, folder: Path, *, label: str, progress: bool) -> TrainState:
@@ -128,24 +165,23 @@ def train_part(config: StoryConfig, data: Data, folder: Path, *, label: str, pro
     epochs = {linear: make_epoch(config, data, linear=linear) for linear in {False, config.linear_start > 0}}
     errors = make_errors(config, data.vocabulary, data.valid)
     with Checkpoints(folder / "checkpoints") as checkpoints:
-        if restored := checkpoints.restore_newest(state):
-            state = restored[1]
-            checkpoints.discard_after(restored[0])
+        state = checkpoints.resume(state)
         epoch = int(state.epoch)
         runs.keep_lines_up_to(metrics, epoch)
         questions = steps_per_epoch(config, data) * config.batch
         right = solved_looks(metrics)
         bar = tqdm(total=config.epochs, initial=epoch, unit="epoch", desc=label, disable=not progress)
-        with bar, metrics.open("a") as log:
+        with bar, metrics.open("a") as log, writer(folder) as write:
             while epoch < config.epochs and not (config.patience and right >= config.patience):
                 started = time.perf_counter()
+                before = state
                 state, loss = epochs[epoch < config.linear_start](state, *plan(config, data, epoch))
                 loss = np.asarray(loss)
                 if not np.isfinite(loss).all():
-                    bad = (config.seed + np.flatnonzero(~np.isfinite(loss))).tolist()
-                    good = max(checkpoints.steps(), default=None)
+                    bad = np.flatnonzero(~np.isfinite(loss))
                     raise Diverged(
-                        f"{label}: non-finite loss in epoch {epoch + 1}, seeds {bad}; the last good checkpoint is epoch {good}"
+                        f"{label}: non-finite loss in epoch {epoch + 1}, seeds {(config.seed + bad).tolist()}: "
+                        f"{explain(config, data, before, bad[0])}; {checkpoints.last_good('epoch')}"
                     )
                 epoch += 1
                 line: dict[str, Any] = {"step": epoch, "questions": epoch * questions, "loss": loss.round(5).tolist()}
@@ -158,6 +194,7 @@ def train_part(config: StoryConfig, data: Data, folder: Path, *, label: str, pro
                     right = right + 1 if max(looks) == 0 else 0
                     bar.set_postfix(loss=f"{np.median(loss):.3g}", valid=f"{np.median(looks):.2f}%")
                 print(json.dumps(line), file=log, flush=True)
+                write(line)
                 if "valid_by_task" in line:
                     checkpoints.save(epoch, state)  # after its line: what a kill cuts off is logged again, never lost
                 bar.update()

@@ -40,6 +40,32 @@ OUTPUTS = ("out.", "trace.", "final.")
 TOLERANCE = {"float64": {"value": 1e-9, "gradient": 1e-9}, "float32": {"value": 1e-5, "gradient": 1e-4}}
 
 
+# What a configuration may say that its converter does not read: sizes and facts that the tensors show as well, and options
+# that say nothing beside another one.
+DESCRIPTIONS = {
+    "M", "N", "W", "batch", "d", "d_model", "dim", "elementwise_beta", "feature_map", "feedforward", "flags", "forget_bias",
+    "heads", "hidden", "input", "input_bias", "key", "kind", "length", "masked", "memories", "n_keys", "n_words", "neurons",
+    "out", "output", "proj", "q_words", "reads", "reference", "seed", "sentence_len", "shift_order", "ties", "time",
+    "value", "variant", "vocab", "word_dim", "writes",
+}  # fmt: skip
+
+
+class Options(dict):
+    """A configuration that knows what was read of it."""
+
+    def __init__(self, *sources):
+        super().__init__(*sources)
+        self.read = set()
+
+    def __getitem__(self, key):
+        self.read.add(key)
+        return super().__getitem__(key)
+
+    def get(self, key, default=None):
+        self.read.add(key)
+        return super().get(key, default)
+
+
 class Comparison(NamedTuple):
     """One tensor of a golden file: its name, the largest absolute and relative error, and the tolerance of the latter."""
 
@@ -75,7 +101,7 @@ def compare(path: str | Path, dtype: str = "float64") -> Iterator[Comparison]:
     """Compares every output, state, the loss and every gradient of a golden file.
 
     Raises:
-        ValueError: no converter for the file's reference implementation, or the converter left out a tensor.
+        ValueError: no converter for the file's reference implementation, or the converter left out a tensor or an option.
     """
     with np.load(path, allow_pickle=False) as archive:
         tensors = {key: as_real(archive[key]) for key in archive.files}
@@ -94,10 +120,11 @@ def _compare(path, config, tensors, forward, dtype):
     inputs = {key: value for key, value in cast.items() if key.startswith(INPUTS)}
     wanted = {key.removeprefix("grad.") for key in tensors if key.startswith("grad.")}
     moving = {key: inputs.pop(key) for key in wanted}
-    config = {**config, "shapes": {key: value.shape for key, value in tensors.items()}}  # of outputs padded to a longest one
+    shapes = {key: value.shape for key, value in tensors.items()}
+    options = Options({**config, "shapes": shapes})  # shapes: of outputs padded to a longest one
 
     def loss(moving):
-        outputs = forward(config, {**inputs, **moving})
+        outputs = forward(options, {**inputs, **moving})
         cotangents = {key.removeprefix("cot."): value for key, value in cast.items() if key.startswith("cot.")}
         return sum((jnp.sum(value * outputs[key]) for key, value in cotangents.items()), jnp.zeros((), dtype)), outputs
 
@@ -105,6 +132,8 @@ def _compare(path, config, tensors, forward, dtype):
     missing = {key for key in tensors if key.startswith(OUTPUTS)} - set(outputs)
     if missing:
         raise ValueError(f"{path}: the converter leaves out {', '.join(sorted(missing))}")
+    if unknown := config.keys() - options.read - DESCRIPTIONS:
+        raise ValueError(f"{path}: the converter does not know the configuration's {', '.join(sorted(unknown))}")
     # In float32 the loss is a sum of many terms that cancel, so it is held to the size of the terms.
     terms = sum(float(np.abs(tensors[f"cot.{k}"] * tensors[k]).sum()) for k in outputs if f"cot.{k}" in tensors)
     for key in sorted(k for k in tensors if k.startswith(OUTPUTS)):

@@ -2,7 +2,9 @@
 
 import argparse
 import sys
+import zlib
 from pathlib import Path
+from zipfile import BadZipFile
 
 from tests.golden import CONVERTERS, FOLDERS, compare, default_root, types
 
@@ -24,7 +26,7 @@ def main() -> int:
                     print(f"{Path(path).name:28s} {dtype}  not compared: a sort decides by differences of 1e-12")
                     continue
                 rows = list(compare(path, dtype))
-            except (ValueError, OSError, KeyError) as error:
+            except (ValueError, OSError, KeyError, EOFError, BadZipFile, zlib.error) as error:
                 print(f"{path}  {dtype}  FAILED  {type(error).__name__}: {error}")
                 failed = True
                 continue
@@ -35,6 +37,8 @@ def main() -> int:
                     f"relative {row.relative:.2e} (<= {row.tolerance:.0e})  {verdict}"
                 )
                 failed |= not row.passed
+            if not any(row.name.startswith("grad.") for row in rows):
+                print(f"{Path(path).name:28s} {dtype}  holds no gradients: none are compared")
     print("FAILED" if failed else f"all within tolerance ({len(files)} files, references: {', '.join(CONVERTERS)})")
     return int(failed)
 

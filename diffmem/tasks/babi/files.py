@@ -217,10 +217,10 @@ def _parse(text: Path | bytes, name: str) -> list[Story]:
     content = zlib.decompress(text) if isinstance(text, bytes) else text.read_bytes()
     try:
         # Not splitlines, for which a form feed ends a line too.
-        lines = content.decode().split("\n")
+        lines = content.decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
-        number = content.count(b"\n", 0, error.start) + 1
-        found = content[error.start : error.end]
+        number = error.object.count(b"\n", 0, error.start) + 1
+        found = error.object[error.start : error.end]
         raise ValueError(f"{name}, line {number}: expected UTF-8 text, found the bytes {found!r}") from error
     stories = list(parse(lines, name))
     if not any(story.questions for story in stories):

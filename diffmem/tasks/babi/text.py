@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+WORD = r"[a-z0-9'-]+"
 # The data set's own names, in its order.
 TASKS = (
     "single-supporting-fact",
@@ -64,7 +65,7 @@ class Story(NamedTuple):
 
 def words(text: str) -> list[str]:
     """The words of a sentence or question in lower case, without punctuation; "n,s" is two words."""
-    return re.findall(r"[a-z0-9'-]+", text.lower())
+    return re.findall(WORD, text.lower())
 
 
 def parse(lines: Iterable[str], name: str = "<lines>") -> Iterator[Story]:
