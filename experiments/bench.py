@@ -10,7 +10,6 @@ Results are appended to experiments/results/bench.jsonl with the commit, the ver
 
 import json
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ import diffmem
 from diffmem import addressing, edits
 from diffmem.memories.ntm import NTMState
 from diffmem.models import SequenceModel
-from experiments.runtime import environment
+from experiments.runtime import environment, launch
 
 RESULTS = Path(__file__).parent / "results" / "bench.jsonl"
 INPUTS, OUTPUTS = 9, 8
@@ -251,7 +250,4 @@ def append(rows: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from None
+    launch(main)

@@ -18,7 +18,6 @@ Then the growth with T, up to 65,536: time per token and peak memory. Results ar
 """
 
 import importlib
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +29,7 @@ import tyro
 import diffmem
 from diffmem import edits
 from experiments.bench import append, compiled, medians
+from experiments.runtime import launch
 
 
 @dataclass
@@ -173,7 +173,4 @@ def main(arguments: list[str]) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from None
+    launch(main)

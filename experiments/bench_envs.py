@@ -9,7 +9,6 @@ Results are appended to experiments/results/bench.jsonl with the commit, the ver
 """
 
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import tyro
 
 from diffmem import envs
 from experiments.bench import append
+from experiments.runtime import launch
 
 
 @dataclass
@@ -147,7 +147,4 @@ def main(arguments: list[str]) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from None
+    launch(main)

@@ -9,7 +9,6 @@ clock and of the processor time of all threads: on a busy machine the latter say
 Results are appended to experiments/results/bench.jsonl with the commit, the versions and the machine's load.
 """
 
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ import tyro
 
 import diffmem
 from experiments.bench import Compiled, append, compiled, medians
+from experiments.runtime import launch
 
 
 @dataclass
@@ -154,7 +154,4 @@ def main(arguments: list[str]) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from None
+    launch(main)

@@ -9,7 +9,6 @@ Results are appended to experiments/results/bench.jsonl with the commit, the ver
 """
 
 import dataclasses
-import sys
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +25,7 @@ from diffmem import envs
 from diffmem.models import Categorical
 from experiments.bench import append, compiled, medians
 from experiments.rl import Config, collect, initial_agents, learn, make_optimizer
+from experiments.runtime import launch
 
 CLOCKS = {"cpu": time.process_time, "wall": time.perf_counter}
 
@@ -241,7 +241,4 @@ def main(arguments: list[str]) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from None
+    launch(main)

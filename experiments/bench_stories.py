@@ -8,7 +8,6 @@ other than speed is different. Without a local copy of bAbI (see `diffmem.tasks.
 Results are appended to experiments/results/bench.jsonl with the commit, the versions and the machine's load.
 """
 
-import sys
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -22,6 +21,7 @@ from diffmem.tasks.babi.generate import generate
 from experiments import stories
 from experiments.bench import append, compiled, medians
 from experiments.config import Optimizer
+from experiments.runtime import launch
 from experiments.stories.data import Data, split
 from experiments.stories.training import steps_per_epoch
 
@@ -109,7 +109,4 @@ def main(arguments: list[str]) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from None
+    launch(main)

@@ -7,7 +7,6 @@ and the picture to docs/pictures/capacity.png. On one CPU core a run of the defa
 
 import dataclasses
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from diffmem import viz
 from experiments import config as configs
 from experiments import evaluate, runs
 from experiments.publish import PICTURES
-from experiments.runtime import environment, use_compilation_cache, use_cpu_cores
+from experiments.runtime import environment, launch, use_compilation_cache, use_cpu_cores
 from experiments.train import train
 
 PAIRS = ("4", "8", "16", "32", "64", "96", "128", "192", "256")
@@ -77,7 +76,4 @@ def main(arguments: list[str]) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from None
+    launch(main)

@@ -8,7 +8,6 @@ prefix `run`: `--run.seeds 3 --run.steps 1000000`. Learning curves are drawn per
 
 import dataclasses
 import json
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from diffmem import envs
 from experiments import ppo, runs
 from experiments.rl import Config
 from experiments.rl.config import split_options
-from experiments.runtime import Diverged, use_compilation_cache, use_cpu_cores
+from experiments.runtime import launch, use_compilation_cache, use_cpu_cores
 
 RESULTS = runs.RESULTS / "rl" / "sweep.jsonl"
 
@@ -92,7 +91,4 @@ def main(arguments: list[str]) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except (ValueError, Diverged) as error:
-        raise SystemExit(f"error: {error}") from None
+    launch(main)
