@@ -210,7 +210,7 @@ def build(cls: Any, fields: Mapping[str, Any]) -> Any:
 
 def suggest(word: str, known) -> str:
     """The end of an error message: the nearest known word, and all of them."""
-    near = difflib.get_close_matches(str(word), known, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(word).lower(), known, n=1, cutoff=0.5)
     return (f"; did you mean {near[0]!r}?" if near else ";") + f" known: {', '.join(known)}"
 
 

@@ -140,6 +140,7 @@ def test_errors_come_through_jit():
     [
         # The registry.
         (lambda: make("nmt", input_size=5), r"unknown memory 'nmt'; did you mean 'ntm'\?.*known: .*ntm"),
+        (lambda: make("NTM", input_size=5), r"unknown memory 'NTM'; did you mean 'ntm'\?"),
         (lambda: make("zzzzzz"), r"unknown memory 'zzzzzz'; known: .*lstm"),
         (lambda: make("ntm", input_size=5, slot=3), r"NTM has no field 'slot'; did you mean 'slots'\?.*known: .*width"),
         (lambda: make("ntm", input_size=5, qqqqqq=3), r"NTM has no field 'qqqqqq'; known: .*slots"),

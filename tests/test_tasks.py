@@ -271,6 +271,11 @@ def test_defaults_are_the_papers(name, sizes, lengths):
     assert batch.targets.shape == (4, longer.steps, sizes[1])
 
 
+def test_traced_lengths_are_moved_into_the_legal_range():
+    masks = jax.jit(lambda length: COPY.sample(KEY, 2, length).mask.sum())
+    assert masks(99) == COPY.sample(KEY, 2, 20).mask.sum()
+
+
 def test_half_of_the_sampled_lengths_are_the_lesson():
     task = replace(COPY, lengths=(2, 9))
     values, counts = np.unique(jax.jit(partial(sample_lengths, task), static_argnums=1)(KEY, 4000, 5), return_counts=True)

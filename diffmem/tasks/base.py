@@ -77,7 +77,8 @@ class _DrawnTask:
         Args:
             key: PRNG key.
             batch: number of sequences, static.
-            length: int, or integer array of shape [] or [batch]; may be traced.
+            length: int, or integer array of shape [] or [batch]; a traced one outside the legal range counts as its nearest
+                end.
 
         Raises:
             ValueError: a length that is not traced lies outside the legal range.
@@ -255,14 +256,14 @@ def select(values: Array, index: Array, where: Array) -> Array:
 
 
 def per_sequence(name: str, value: Any, batch: int, low: int, high: int) -> Array:
-    """An int or an array of shape [] or [batch] as [batch] int32, checked against low..high unless traced."""
+    """An int or an array of shape [] or [batch] as [batch] int32: checked against low..high or, where traced, moved into it."""
     if not jnp.issubdtype(jnp.result_type(value), jnp.integer):
         raise ValueError(f"{name} is {value!r}; legal: integers from {low} to {high}")
     if not isinstance(value, Tracer) and np.any((np.asarray(value) < low) | (np.asarray(value) > high)):
         raise ValueError(f"{name} is {value!r}; legal: {low} to {high} (the task's maximum can be replaced)")
     if jnp.shape(value) not in ((), (batch,)):
         raise ValueError(f"{name} has shape {jnp.shape(value)}; legal: () or ({batch},)")
-    return jnp.broadcast_to(jnp.asarray(value, jnp.int32), (batch,))
+    return jnp.broadcast_to(jnp.clip(jnp.asarray(value, jnp.int32), low, high), (batch,))
 
 
 def check_at_least(task: Any, **minimum: int) -> None:
