@@ -194,7 +194,14 @@ def dnc_gates(memory: DNC, params: Params, xs: Array) -> dict[str, Array]:
 
 
 def memory_schema(
-    inputs: Array, write_weights: Array, read_weights: Array, usage: Array, gates: Mapping[str, Any], *, marks: Any = ()
+    inputs: Array,
+    write_weights: Array,
+    read_weights: Array,
+    usage: Array,
+    gates: Mapping[str, Any],
+    *,
+    marks: Any = (),
+    links: Any = (),
 ):
     """A DNC at work: what went in, where each head wrote and read, what was in use, and how the gates stood at each step.
 
@@ -207,9 +214,10 @@ def memory_schema(
         usage: [T, N].
         gates: see `dnc_gates`.
         marks: steps [M] at which something new begins, drawn as lines.
+        links: [write_heads, N, N] of one step, drawn below: which slot was written just after which.
 
     Returns:
-        A matplotlib figure: panels over the same time axis.
+        A matplotlib figure: panels over the same time axis, then the links.
 
     Source: Graves et al. 2016, extended data figure 1, which shows a copy in this way.
     """
@@ -232,19 +240,29 @@ def memory_schema(
         for head in range(modes.shape[1]):
             number = f" {head}" if modes.shape[1] > 1 else ""
             panels.append((f"read\nmodes{number}", modes[:, head], [*names, "content"]))
+    timed = len(panels)
+    for head, matrix in enumerate(np.asarray(links)):
+        number = f" {head}" if len(links) > 1 else ""
+        panels.append((f"links{number}\n(slot)", matrix[np.ix_(slots, slots)].T, slots))
     heights = [min(0.2 + 0.1 * values.shape[1], 2) for _, values, _ in panels]
     figure, grid = _figure(7, 1 + 0.9 * sum(heights), rows=len(panels), heights=heights)
-    for axes, (title, values, rows) in zip(grid, panels, strict=True):
-        axes.imshow(values.T, aspect="auto", cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+    for i, (axes, (title, values, rows)) in enumerate(zip(grid, panels, strict=True)):
+        aspect = "auto" if i < timed else "equal"
+        axes.imshow(values.T, aspect=aspect, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
         axes.set_ylabel(title, fontsize=8, rotation=0, ha="right", va="center")
-        for mark in marks:
-            axes.axvline(mark - 0.5, color=COLOURS[1], linewidth=0.8)
         labelled = range(0, len(rows), 1 if isinstance(rows, list) else max(len(rows) // 5, 1))
-        axes.set_yticks(labelled, [f"{rows[row]}" for row in labelled], fontsize=7)
-    for axes in grid[:-1]:
+        names = [f"{rows[row]}" for row in labelled]
+        axes.set_yticks(labelled, names, fontsize=7)
+        if i < timed:
+            for mark in marks:
+                axes.axvline(mark - 0.5, color=COLOURS[1], linewidth=0.8)
+        else:
+            axes.set_xticks(labelled, names, fontsize=7)
+            axes.set_xlabel("written just after slot")
+    for axes in grid[: timed - 1]:
         axes.set_xticks([])
-    grid[-1].xaxis.get_major_locator().set_params(integer=True)
-    grid[-1].set_xlabel("time step")
+    grid[timed - 1].xaxis.get_major_locator().set_params(integer=True)
+    grid[timed - 1].set_xlabel("time step")
     return figure
 
 

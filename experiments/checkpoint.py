@@ -88,10 +88,15 @@ class Checkpoints:
         return self.restore_newest(like) if step is None else (step, self.restore(step, like))
 
     def resume(self, fresh: Any) -> Any:
-        """The tree that a run goes on with: the newest that can be read, or the fresh one; removes the damaged ones."""
+        """The tree that a run goes on with: the newest that can be read, or the fresh one; removes damaged ones after it.
+
+        Raises:
+            Damaged: there are checkpoints, but none can be read. They stay, as the reason may pass.
+            WrongSizes: see `restore_newest`.
+        """
         restored = self.restore_newest(fresh)
         if restored is None and self.steps():
-            print(f"no checkpoint in {self.folder} can be read: the run starts from scratch", file=sys.stderr)
+            raise Damaged(f"no checkpoint in {self.folder} can be read; to start from scratch, remove the run's folder")
         step, state = restored or (-1, fresh)
         self.discard_after(step)
         return state

@@ -89,7 +89,8 @@ def schema(config: Config, params: Any):
     gates = viz.dnc_gates(config.memory, params["memory"], readout.value[:, : config.memory.input_size])
     used = states.memory
     begins = np.flatnonzero(np.diff(np.asarray(batch.mask[0, :steps]), prepend=False))
-    return viz.memory_schema(xs, used.write_weights, used.read_weights, used.usage, gates, marks=begins)
+    links = () if used.links is None else used.links[begins[0]]  # as they are when the answer begins
+    return viz.memory_schema(xs, used.write_weights, used.read_weights, used.usage, gates, marks=begins, links=links)
 
 
 def attention(config: Config, params: Any, steps: int = 16):

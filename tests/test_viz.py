@@ -112,6 +112,10 @@ def test_memory_schema_shows_used_slots_and_gates():
         assert [line.get_xdata()[0] for line in axes.lines] == [2.5]
     assert [label.get_text() for label in figure.axes[1].get_yticklabels()] == ["1", "2", "3", "7"]
     assert [label.get_text() for label in figure.axes[-1].get_yticklabels()] == ["backward", "forward", "content"]
+    links = generator.random((1, 9, 9))
+    shown = viz.memory_schema(np.ones((6, 4)), write, read, usage, gates, links=links).axes
+    np.testing.assert_array_equal(shown[-1].images[0].get_array(), links[0][np.ix_(slots, slots)])
+    assert (shown[-2].get_xlabel(), shown[-1].get_xlabel()) == ("time step", "written just after slot")
     unused = viz.memory_schema(np.ones((6, 4)), 0 * write, 0 * read, usage, {})
     assert unused.axes[1].images[0].get_array().shape == (9, 6)
 
