@@ -1,14 +1,14 @@
 """Measures slot memories against their number of slots: `python -m experiments.bench_slots`.
 
 Per number of slots: milliseconds per step, forward and backward, and peak temporary memory of a DNC (with and without links,
-where they fit), of SAM (linear and hashed lookup) and of SDNC (hashed), each with an LSTM in front. Then, in the same run and
-alternating, SAM against a memory that reads and writes all slots at every step: an NTM that is addressed by content. What the
-NTM needs for as many steps is extrapolated from fewer, as it keeps its memory of every step.
+where they fit), of SAM (linear and hashed lookup) and of SDNC (hashed), each with an LSTM in front. Then the same against the
+length of the sequence. Then, in the same run and alternating, SAM against a memory that reads and writes all slots at every
+step: an NTM that is addressed by content. What the NTM needs for as many steps is extrapolated from fewer, as it keeps its
+memory of every step.
 
 Results are appended to experiments/results/bench.jsonl with the commit, the versions and the machine's load.
 """
 
-import sys
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ import tyro
 
 import diffmem
 from experiments.bench import append, compiled, medians, train_step
+from experiments.runtime import launch
 
 CONTROLLER = 100
 
@@ -35,6 +36,8 @@ class Options:
     """Steps of the dense one, and half of them, from which its growth is read off."""
     time: int = 100
     """Length of a sequence."""
+    times: tuple[int, ...] = (64, 256, 1024)
+    """Lengths at which DNC, SAM and SDNC are measured with the second number of slots."""
     repeats: int = 5
     """Measurements of which the median is taken."""
     store: bool = True
@@ -78,6 +81,19 @@ def growth(slots: int, options: Options) -> list[dict[str, Any]]:
     return rows
 
 
+def over_time(options: Options) -> list[dict[str, Any]]:
+    """One row per memory and length, at one number of slots."""
+    slots, rows = options.slots[:2][-1], []
+    for name, memory in settings(slots, options).items():
+        programs = {time: gradients(memory, 1, time) for time in options.times}
+        measured = medians({f"{time}": program.run for time, program in programs.items()}, options.repeats)
+        for time, program in programs.items():
+            per_step = round(measured[f"{time}"] / time, 4)
+            row = {"slots_over_time": name, "slots": slots, "time": time, "milliseconds_per_step": per_step}
+            rows.append({**row, "peak_megabytes": round(program.megabytes, 1)})
+    return rows
+
+
 def compare_dense(options: Options) -> dict[str, Any]:
     """SAM against an NTM that is addressed by content, per step."""
     sizes: dict[str, Any] = {"slots": options.compared, "width": 32}
@@ -113,6 +129,8 @@ def main(arguments: list[str]) -> list[dict[str, Any]]:
     for slots in options.slots:
         for row in growth(slots, options):
             report(row)
+    for row in over_time(options):
+        report(row)
     if options.compared:
         report(compare_dense(options))
     if options.store:
@@ -121,4 +139,4 @@ def main(arguments: list[str]) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    launch(main)

@@ -24,6 +24,9 @@ TABLES = {
     "results": sequences.results,
     "rl": agents.rl,
     "speed": speed.speed,
+    "slots": speed.slots,
+    "slots_over_time": speed.lengths,
+    "environments": speed.environments,
     "symbols": sequences.symbols,
 }
 

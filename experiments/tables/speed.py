@@ -64,6 +64,42 @@ def speed() -> str:
     return f"{table}\n\nNTM with `remat=64`, by length: {grown}."
 
 
+def _grid(name: str, across: str, unit: str) -> str:
+    """Milliseconds a step and peak memory, by memory and by what the columns count; the newest rows of a benchmark."""
+    found = {(line[name], line[across]): line for line in read_lines(RESULTS / "bench.jsonl") if name in line}
+    columns = sorted({column for _, column in found})
+
+    def cells(memory):
+        for column in columns:
+            line = found.get((memory, column))
+            yield f"{line['milliseconds_per_step']:.2f} ms, {line['peak_megabytes']:,.0f} MB" if line else ""
+
+    names = dict.fromkeys(memory for memory, _ in found)
+    titles = " | ".join(["memory", *(f"> {column:,} {unit}" for column in columns)])
+    return markdown(titles, ([f"`{memory}`", *cells(memory)] for memory in names))
+
+
+def slots() -> str:
+    """The cost of a step against the number of slots."""
+    return _grid("slots_memory", "slots", "slots")
+
+
+def lengths() -> str:
+    """The cost of a step against the length of the sequence."""
+    return _grid("slots_over_time", "time", "steps")
+
+
+def environments() -> str:
+    """Steps a second of every environment, beside POPGym's."""
+    lines = [line for line in read_lines(RESULTS / "bench.jsonl") if "environment" in line]
+    rows = []
+    for line in {(line["environment"], line["level"]): line for line in lines}.values():
+        peer = [f"{line[key]:,}" if key in line else "" for key in ("popgym_steps_per_cpu_second", "times_popgym")]
+        each = [f"{line[key]:,}" for key in ("steps_per_second", "steps_per_cpu_second")]
+        rows.append([f"`{line['environment']}_{line['level']}`", *each, *peer])
+    return markdown("environment | > steps / s | > steps / CPU s | > POPGym, steps / CPU s | > times POPGym", rows)
+
+
 def comparisons() -> str:
     """Every comparison with a peer in the same run, one line each."""
     lines = read_lines(RESULTS / "bench.jsonl")
