@@ -1,10 +1,10 @@
-"""The hot operations of the NTM and of the DNC with hand-written backward passes.
+"""The hot operations of the NTM, of the DNC and of plastic networks with hand-written backward passes.
 
 Why they exist: on a CPU the automatic backward pass of the NTM's addressing chain stores and re-reads about ten arrays of the
 memory's size at every step, and that of the DNC's links several of N x N. Written by hand it needs them once, and the whole
 train step becomes several times faster (`python -m experiments.bench ntm dnc` measures it against plain autodiff in the same
-run). Each function equals its readable counterpart in `addressing`, `edits` and `allocation`, in values and gradients, and the
-tests hold them to it.
+run). That of a Hebbian trace becomes faster by a third. Each function equals its readable counterpart in `addressing`, `edits`
+and `allocation`, in values and gradients, and the tests hold them to it.
 
 The NTM's slots are WIDTH-MAJOR here, [W, N]: the long axis lies contiguous, so that loops over the slots vectorise.
 
@@ -158,3 +158,30 @@ def _relink_backward(saved, cotangents):
 
 
 relink.defvjp(_relink_forward, _relink_backward)
+
+
+def _blend_forward(matrix, key, value, rate):
+    return matrix + rate * (key[:, None] * value - matrix), (matrix, key, value, rate)
+
+
+@jax.custom_vjp
+def blend(
+    matrix: Float[Array, "K V"], key: Float[Array, "K"], value: Float[Array, "V"], rate: Float[Array, ""]
+) -> Float[Array, "K V"]:
+    """A Hebbian trace: M <- (1 - rate) M + rate k v^T, `edits.outer` of `edits.decay`.
+
+    Source: Miconi et al. 2018, equation 2.
+    """
+    return _blend_forward(matrix, key, value, rate)[0]
+
+
+def _blend_backward(saved, d_matrix):
+    matrix, key, value, rate = saved
+    d_key = d_matrix @ value
+    # Sums as products with ones, which must not look constant: see `_relink_backward`.
+    ones = jnp.where(value <= jnp.inf, jnp.ones_like(value), 0)
+    d_rate = key @ d_key - jnp.sum((d_matrix * matrix) @ ones)
+    return (1 - rate) * d_matrix, rate * d_key, rate * (key @ d_matrix), d_rate
+
+
+blend.defvjp(_blend_forward, _blend_backward)

@@ -67,6 +67,16 @@ def relink_case(seed=0, **fixed):
     return tuple(np.broadcast_to(fixed.get(name, value), value.shape) for name, value in case.items())
 
 
+def readable_blend(matrix, key, value, rate):
+    return edits.outer(edits.decay(matrix, 1 - rate), rate * key, value)
+
+
+def blend_case(seed=0, **fixed):
+    rng = np.random.default_rng(seed)
+    case = {"matrix": rng.normal(size=(N, W)), "key": rng.normal(size=N), "value": rng.normal(size=W), "rate": rng.uniform()}
+    return tuple(np.broadcast_to(fixed.get(name, value), np.shape(value)) for name, value in case.items())
+
+
 def with_pullback(function):
     """The function's value and the gradients of all arguments for a random cotangent, compiled once per shape."""
 
@@ -86,6 +96,7 @@ def pairs():
         "focus": (with_pullback(fused.focus), with_pullback(readable_focus)),
         "erase_add": (with_pullback(fused.erase_add), with_pullback(readable_erase_add)),
         "relink": (with_pullback(fused.relink), with_pullback(readable_relink)),
+        "blend": (with_pullback(fused.blend), with_pullback(readable_blend)),
     }
 
 
@@ -141,6 +152,12 @@ def test_focus_is_the_composition_at_the_edges(pairs, edge):
 def test_erase_add_is_the_edit(pairs, fixed):
     for seed in range(10):
         hold(pairs["erase_add"], erase_add_case(seed, **fixed))
+
+
+@pytest.mark.parametrize("fixed", [{}, {"matrix": 0.0}, {"key": 0.0}, {"value": 0.0}, {"rate": 0.0}, {"rate": 1.0}], ids=str)
+def test_blend_is_decay_and_outer(pairs, fixed):
+    for seed in range(10):
+        hold(pairs["blend"], blend_case(seed, **fixed))
 
 
 RELINK_EDGES = {
@@ -225,8 +242,9 @@ def twice(function, directions):
         (fused.focus, readable_focus, focus_case(seed=3)),
         (fused.erase_add, readable_erase_add, erase_add_case(seed=3)),
         (fused.relink, readable_relink, relink_case(seed=3)),
+        (fused.blend, readable_blend, blend_case(seed=3)),
     ],
-    ids=["focus", "erase_add", "relink"],
+    ids=["focus", "erase_add", "relink", "blend"],
 )
 def test_second_derivatives(fast, readable, arguments):
     rng = np.random.default_rng(4)

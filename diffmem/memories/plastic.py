@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from diffmem import edits, layers
+from diffmem import edits, fused, layers
 from diffmem.base import Array, Params, Readout, check_choice, check_counts, check_heads, register
 
 RULES = ("hebb", "oja", "modulated", "retroactive")
@@ -109,7 +109,9 @@ class Plastic:
 
     def write(self, params: Params, state: PlasticState, x: Array) -> PlasticState:
         before = state.hidden.reshape(self.heads, -1)
-        recalled = jnp.einsum("hi,hij->hj", before, params["plasticity"] * state.hebb).ravel()
+        # Kept for the backward pass are its arguments, not the product of the matrix's size within.
+        recall = jax.checkpoint(lambda h, matrix: jnp.einsum("hi,hij->hj", h, matrix[0] * matrix[1]), prevent_cse=False)
+        recalled = recall(before, (params["plasticity"], state.hebb)).ravel()
         driven = layers.dense(params["input"], x)
         hidden = jnp.tanh(state.hidden @ params["hidden"]["kernel"] + recalled + driven)
         hebb, trace = self._learn(params, state, before, hidden)
@@ -122,16 +124,19 @@ class Plastic:
         def associate(matrix, rate):
             return jax.vmap(edits.outer)(matrix, rate * before, after)
 
+        def blend(matrix):
+            return jax.vmap(fused.blend, (0, 0, 0, None))(matrix, before, after, eta)
+
         if self.rule == "modulated":
             modulation = jnp.tanh(layers.dense(params["modulator"], hidden))[:, None]
             return jnp.clip(associate(state.hebb, modulation), -1, 1), None
         eta = jnp.asarray(params["learning_rate"])
         if self.rule == "hebb":
-            return associate(edits.decay(state.hebb, 1 - eta), eta), None
+            return blend(state.hebb), None
         if self.rule == "oja":
             return associate(state.hebb * (1 - eta * after[:, None] ** 2), eta), None
         modulation = jnp.tanh(layers.dense(params["modulator"], hidden))[:, None, None]
-        return jnp.clip(state.hebb + modulation * state.trace, -1, 1), associate(edits.decay(state.trace, 1 - eta), eta)
+        return jnp.clip(state.hebb + modulation * state.trace, -1, 1), blend(state.trace)
 
     def read(self, params: Params, state: PlasticState, query: Array | None = None) -> tuple[PlasticState, Readout]:
         return state, Readout(state.hidden)
