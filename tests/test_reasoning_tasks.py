@@ -104,8 +104,11 @@ def test_lessons_of_nth_farthest():
     assert task.held_out() == FARTHEST
     lengths = np.resize(np.arange(1, 10), 256)
     inputs, targets, mask = sample(task, lengths)
-    for row, length, target, scored in zip(inputs, lengths, targets, mask, strict=True):
-        count, numbers = task.lessons[length - 1]
+    counts = np.asarray(mask).argmax(1) + 1
+    assert set(counts[lengths < 9]) == {3}
+    assert set(counts[lengths == 9]) == {3, 4, 5, 6, 7, 8}
+    for row, length, count, target, scored in zip(inputs, lengths, counts, targets, mask, strict=True):
+        numbers = task.lessons[length - 1][1]
         assert row[:count, :numbers].all()
         assert not row[count:].any()
         assert not row[:, numbers:16].any()

@@ -68,9 +68,9 @@ class NthFarthest(SymbolTask):
 
     @property
     def lessons(self) -> list[tuple[int, int]]:
-        """How many vectors there are, and how many of their numbers are not zero, in each lesson of a curriculum.
+        """How many vectors there are at most, and how many of their numbers are not zero, in each lesson of a curriculum.
 
-        Distances of three vectors, first on a line, then in more and more dimensions; then of all vectors. A model that has
+        Distances of three vectors, first on a line, then in more and more dimensions; then of three to all. A model that has
         found out what a distance is in few dimensions adds one to them easily; in sixteen at once that takes it very long.
         Numbers are larger where there are fewer, so that the vectors of all lessons are equally long.
         """
@@ -84,6 +84,8 @@ class NthFarthest(SymbolTask):
     def example(self, key: Array, length: Array) -> Batch:
         count, numbers = jnp.asarray(self.lessons)[length - 1] if self.by_lesson else (length, self.vector_size)
         vector_key, label_key, reference_key, rank_key = jax.random.split(key, 4)
+        if self.by_lesson:
+            count = jax.random.randint(jax.random.fold_in(rank_key, 0), (), self.lessons[0][0], count + 1)
         t = jnp.arange(self.max_length)
         vectors = jax.random.uniform(vector_key, (self.max_length, self.vector_size), jnp.float32, -1.0, 1.0)
         if self.by_lesson:  # few numbers are stretched, so that vectors are as long as they will be
