@@ -1,5 +1,6 @@
 """A run's folder: claiming it, keeping its metrics consistent, finding it again."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ def claim(folder: Path, name: str, config: Any, **more: str) -> None:
     path = folder / "config.json"
     wanted = {"name": name, "config": config.to_json(), **more}
     if there := claimed(folder):
+        there = {**there, "config": _with_defaults(there["config"], config)}
         if different := _differences(there, wanted):
             raise ValueError(
                 f"{folder} holds another run, which differs in {'; '.join(different)}: "
@@ -67,6 +69,18 @@ def check_writable(path: Path | None) -> None:
 def write_result(path: Path, result: dict[str, Any]) -> None:
     """Writes the result of an evaluation; `check_writable` made the folder for it."""
     path.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def _with_defaults(stored: dict[str, Any], config: Any) -> dict[str, Any]:
+    """A stored config with the defaults of fields that it was stored without: they are younger than the run."""
+    filled = dict(stored)
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if field.name not in stored and field.default is not dataclasses.MISSING:
+            filled[field.name] = json.loads(json.dumps(field.default))
+        elif dataclasses.is_dataclass(value) and isinstance(stored.get(field.name), dict):
+            filled[field.name] = _with_defaults(stored[field.name], value)
+    return filled
 
 
 def _differences(stored: Any, wanted: Any, prefix: str = "") -> list[str]:

@@ -186,6 +186,19 @@ def test_folder_of_another_run(tiny, uninterrupted, tmp_path):
         train.train("lstm_copy", tiny, tmp_path, progress=False)
 
 
+def test_a_run_from_before_a_field_existed_goes_on(tiny, tmp_path):
+    """What config.json does not name has its default; anything else than the default is another run."""
+    runs.claim(tmp_path / "run", "lstm_copy", tiny)
+    path = tmp_path / "run" / "config.json"
+    stored = json.loads(path.read_text())
+    del stored["config"]["write_cost"], stored["config"]["memory"]["learned_state"]
+    path.write_text(json.dumps(stored))
+    runs.claim(tmp_path / "run", "lstm_copy", tiny)
+    learned = dataclasses.replace(tiny, memory=dataclasses.replace(tiny.memory, learned_state=True))
+    with pytest.raises(ValueError, match=r"differs in config.memory.learned_state \(False there, True here\)"):
+        runs.claim(tmp_path / "run", "lstm_copy", learned)
+
+
 def test_an_unknown_log_is_refused_before_the_folder_is_claimed(tiny, tmp_path, monkeypatch):
     monkeypatch.setenv("DIFFMEM_LOG", "wandbb")
     with pytest.raises(ValueError, match="DIFFMEM_LOG names 'wandbb'; legal: 'tensorboard', 'wandb'"):

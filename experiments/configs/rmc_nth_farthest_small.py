@@ -3,9 +3,9 @@
     python -m experiments.train rmc_nth_farthest_small
 
 Paper: 91 % with a memory four times as wide and hundreds of times as many sequences (section 5.1); LSTM and DNC below 30 %.
-Here: a curriculum. Distances of three vectors in one dimension, then in more, then three to 8 vectors of 16 numbers; a lesson is
-left when the loss falls below 0.2 nats, where a guess at the unknown half has 0.3. Training asks after every vector, about those so
-far, which gives a gradient long before the whole question does; what counts are the answers after the last vector.
+Here: a curriculum. Distances of three vectors in one dimension, then in more, then three to 8 vectors of 16 numbers; a lesson
+is left when the loss falls below 0.2 nats, where a guess at the unknown half has 0.3. Training asks after every vector, about
+those so far, which gives a gradient long before the whole question does; what counts are the answers after the last vector.
 Hardware: one CPU core, about 40 minutes.
 Expected: see the committed result.
 """
