@@ -43,12 +43,12 @@ class Checkpoints:
         return sorted(checkpoint.step for checkpoint in self._checkpointer.checkpoints)
 
     def save(self, step: int, state: Any) -> None:
-        """Stores a tree of arrays."""
+        """Stores a NamedTuple of trees of arrays."""
         if step not in self.steps():
-            self._checkpointer.save_checkpointables(step, {"state": state})
+            self._checkpointer.save_checkpointables(step, {"state": _present(state)})
 
     def restore(self, step: int, like: Any) -> Any:
-        """The tree stored at a step, with the structure, types and shapes of `like`.
+        """The NamedTuple stored at a step, with the structure, types and shapes of `like`.
 
         Raises:
             ValueError: there is none.
@@ -61,8 +61,9 @@ class Checkpoints:
         try:
             stored = self._checkpointer.checkpointables_metadata(step).metadata["state"]
             check_shapes(_named(stored), _named(like), source)
-            abstract = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), like)
-            return self._checkpointer.load_checkpointables(step, {"state": abstract})["state"]
+            shape = lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding)  # noqa: E731
+            abstract = jax.tree.map(shape, _present(like))
+            return like._replace(**self._checkpointer.load_checkpointables(step, {"state": abstract})["state"])
         except WrongSizes:
             raise
         except Exception as error:  # whatever a damaged file makes the reader raise
@@ -140,6 +141,11 @@ def check_shapes(stored: dict[str, tuple], expected: dict[str, tuple], source: s
     for name in sorted(stored.keys() & expected.keys(), key=lambda name: (not name.startswith("params."), name)):
         if stored[name] != expected[name]:
             raise WrongSizes(f"{source} holds {stored[name]} for {name}, but this configuration needs {expected[name]}")
+
+
+def _present(state: Any) -> dict[str, Any]:
+    """The fields that hold something: one that may be None can join a state without a change to the checkpoints without it."""
+    return {name: tree for name, tree in state._asdict().items() if tree is not None}
 
 
 def _named(tree: Any) -> dict[str, tuple]:
