@@ -31,8 +31,13 @@ def act(vector, **settings):
     return config, params, (actor.act(params), actor.act(params))
 
 
+@functools.cache
+def learner(config):
+    return jax.jit(functools.partial(learn, config))
+
+
 def update(config, params, rollout):
-    return jax.jit(functools.partial(learn, config))(params, make_optimizer(config).init(params), rollout, jax.random.key(1))
+    return learner(config)(params, make_optimizer(config).init(params), rollout, jax.random.key(1))
 
 
 @pytest.mark.parametrize("settings", [{"state": "refresh", "chunk": 2}, {"state": "burn_in", "burn_in": 2}, {"state": "zero"}])
@@ -50,6 +55,8 @@ def test_first_ratio_is_one_in_our_environments(kind):
     config, params, (_, rollout) = act(to_gymnasium(env, 4), chunk=5)
     assert config.spaces == (env.observation_space, env.action_space)
     assert update(config, params, rollout)[2]["ratio_error"] < 1e-5
+    wrong = rollout._replace(memory=jax.tree.map(lambda a: a[:, ::-1], rollout.memory))
+    assert update(config, params, wrong)[2]["ratio_error"] > 1e-3
     assert rollout.ended.any()
     if kind == "box":
         assert np.abs(rollout.action).max() > 1
