@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from diffmem.base import Array, Memory, Params
 from diffmem.unroll import unroll, where
@@ -60,3 +61,15 @@ def module_call(
     if starts is None:
         return over_batch(lambda state, xs: run(state, xs), dims)(state, xs)
     return over_batch(lambda state, xs, starts: run(state, xs, starts=starts), dims)(state, xs, starts)
+
+
+def bound(values: Any) -> Any:
+    """Bounds of a box: one number where all are the same, else nested tuples, which can be hashed."""
+    array = np.asarray(values, np.float32)
+    if (array == array.flat[0]).all():
+        return float(array.flat[0])
+    return _nested(array.tolist())
+
+
+def _nested(values: Any) -> Any:
+    return tuple(map(_nested, values)) if isinstance(values, list) else values

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffmem import envs
+from diffmem.adapters import bound
 from diffmem.unroll import where
 
 try:
@@ -160,6 +161,22 @@ def space_of(space: Any) -> gymnasium.Space:
 
 
 # --- In ---------------------------------------------------------------------------------------------------------------
+
+
+def from_space(space: gymnasium.Space) -> Any:
+    """Gymnasium's space as ours.
+
+    Raises:
+        ValueError: a space of another kind, integers that do not begin at 0, or a MultiDiscrete with more than one axis.
+    """
+    match space:
+        case spaces.Discrete(start=0):
+            return envs.Discrete(int(space.n))
+        case spaces.MultiDiscrete() if space.nvec.ndim == 1 and not space.start.any():
+            return envs.MultiDiscrete(tuple(space.nvec.tolist()))
+        case spaces.Box():
+            return envs.Box(bound(space.low), bound(space.high), space.shape)
+    raise ValueError(f"space is {space}; legal: Discrete and MultiDiscrete that begin at 0, the latter with one axis, and Box")
 
 
 class Cursor(NamedTuple):

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 
+from diffmem.adapters import bound
 from diffmem.base import Array
 from diffmem.envs.base import Box, Discrete
 
@@ -89,17 +89,5 @@ def _space(space: Any) -> Discrete | Box:
     if kind == "Discrete":
         return Discrete(int(space.n))
     if kind == "Box":
-        return Box(_bound(space.low), _bound(space.high), tuple(space.shape))
+        return Box(bound(space.low), bound(space.high), tuple(space.shape))
     raise ValueError(f"space is a gymnax {kind}; legal: Discrete, Box")
-
-
-def _bound(values: Any) -> Any:
-    """One number where all are the same, else nested tuples, which can be hashed."""
-    array = np.asarray(values, np.float32)
-    if (array == array.flat[0]).all():
-        return float(array.flat[0])
-    return _nested(array.tolist())
-
-
-def _nested(values: Any) -> Any:
-    return tuple(map(_nested, values)) if isinstance(values, list) else values

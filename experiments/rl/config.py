@@ -1,4 +1,4 @@
-"""What a run of PPO is: one frozen dataclass, whose fields are the launcher's options."""
+"""What a run of PPO is: a frozen dataclass, whose fields are the launcher's options."""
 
 import ast
 import dataclasses
@@ -41,16 +41,10 @@ NUMBERS: dict[str, tuple[str, Callable[[float], bool]]] = {
 }
 
 
-@dataclass(frozen=True)
-class Config:
-    """A run: an environment, an agent with a memory, and how the one learns on the other."""
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """An agent with a memory and how it learns, wherever it acts: that is what a subclass adds, with `spaces`."""
 
-    env: tyro.conf.Positional[str]
-    """The environment's name, or name and difficulty in one: repeat_previous_easy."""
-    difficulty: str | None = None
-    """One of the environment's levels; none: the first."""
-    env_options: tuple[str, ...] = ()
-    """Fields of the environment that differ from the level, such as k=8."""
     memory: str = "gru"
     """The memory's name in diffmem."""
     memory_options: tuple[str, ...] = ()
@@ -105,63 +99,42 @@ class Config:
     """The gradient is scaled down to this norm."""
     kl_stop: float = 0.0
     """A rollout is not used further once the policy has moved this far (estimated KL divergence, nats); 0: never."""
-    check_ratio: bool = False
-    """Stop where the first minibatch does not find the probabilities with which the agent acted, within 1e-5."""
     steps: int = 500_000
     """Steps in the environments per seed; rounded up to whole rollouts."""
-    seeds: int = 1
-    """Independent runs, side by side."""
-    seed: int = 0
-    """The first of them."""
-    log_every: int = 5
-    """Rollouts in one compiled call."""
-    checkpoint_every: int = 50
-    """Rollouts between checkpoints; a multiple of log_every."""
 
     def __post_init__(self):
-        name, difficulty = envs.split_name(self.env)
-        if difficulty and self.difficulty not in (None, difficulty):
-            raise ValueError(f"Config.env is {self.env!r}, but Config.difficulty is {self.difficulty!r}; they must agree")
-        object.__setattr__(self, "env", name)
-        level = self.difficulty or difficulty or next(iter(envs.entry(name).levels))
-        envs.make(name, level)  # says which levels there are
-        object.__setattr__(self, "difficulty", level)
-        for field in ("env_options", "memory_options", "timescales"):
+        for field in ("memory_options", "timescales"):
             object.__setattr__(self, field, tuple(getattr(self, field)))
         check_sizes(self, "heads")
-        positive = ("width", "envs", "rollout", "epochs", "minibatches", "steps", "seeds", "log_every", "checkpoint_every")
+        positive = ("width", "envs", "rollout", "epochs", "minibatches", "steps")
         check_counts(self, **{name: getattr(self, name) for name in positive})
-        check_counts(self, least=0, chunk=self.chunk, burn_in=self.burn_in, remat=self.remat, seed=self.seed)
+        check_counts(self, least=0, chunk=self.chunk, burn_in=self.burn_in, remat=self.remat)
         for field, (legal, within) in NUMBERS.items():
             check_number(self, field, legal, within)
         check_choice(self, "state", ("stored", "zero", "burn_in", "refresh"))
         check_choice(self, "controller", ("none", *diffmem.controller.CONTROLLERS))
-        if self.checkpoint_every % self.log_every:
-            raise ValueError(
-                f"Config.checkpoint_every is {self.checkpoint_every}; it must be a multiple of log_every, {self.log_every}"
-            )
+        kind = type(self).__name__
         if self.rollout % self.length:
-            raise ValueError(f"Config.chunk is {self.chunk}; it must divide rollout, {self.rollout}")
+            raise ValueError(f"{kind}.chunk is {self.chunk}; it must divide rollout, {self.rollout}")
         if self.sequences % self.minibatches:
             raise ValueError(
-                f"Config.minibatches is {self.minibatches}; it must divide the {self.sequences} chunks of a rollout "
+                f"{kind}.minibatches is {self.minibatches}; it must divide the {self.sequences} chunks of a rollout "
                 f"({self.envs} environments x {self.rollout // self.length}): minibatches hold whole chunks"
             )
         if (self.state == "burn_in") != (self.burn_in > 0) or self.burn_in >= self.length:
             raise ValueError(
-                f"Config.burn_in is {self.burn_in} with state={self.state!r}; legal: 1 to {self.length - 1} (one less than a "
+                f"{kind}.burn_in is {self.burn_in} with state={self.state!r}; legal: 1 to {self.length - 1} (one less than a "
                 "chunk) with state='burn_in', else 0"
             )
         if self.state == "refresh" and self.length == self.rollout:
             raise ValueError(
-                f"Config.state is 'refresh', but a rollout of {self.rollout} steps is one chunk, whose first state is all "
+                f"{kind}.state is 'refresh', but a rollout of {self.rollout} steps is one chunk, whose first state is all "
                 "there is: make chunk smaller than rollout, or use 'stored'"
             )
-        env = self.environment()
-        if self.state == "zero" and (self.length != self.rollout or env.max_steps > self.rollout):
+        if self.state == "zero" and self.length != self.rollout:
             raise ValueError(
-                f"Config.state is 'zero', which needs whole episodes in a chunk: rollout is {self.rollout}, chunk "
-                f"{self.length}, and an episode has up to {env.max_steps} steps; use chunk=0 and rollout >= {env.max_steps}"
+                f"{kind}.state is 'zero', which needs whole episodes in a chunk: rollout is {self.rollout}, chunk "
+                f"{self.length}; use chunk=0"
             )
         self._check_timescales()
 
@@ -180,27 +153,27 @@ class Config:
         """Rollouts of the run."""
         return -(-self.steps // (self.envs * self.rollout))
 
-    def environment(self) -> Any:
-        """The environment."""
-        found = envs.entry(self.env)
-        return build(found.cls, {**found.levels[str(self.difficulty)], **parse_options(self.env_options)})
+    @property
+    def spaces(self) -> tuple[Any, Any]:
+        """Of observations and of actions."""
+        raise NotImplementedError
 
     def model(self) -> ActorCritic:
         """The agent."""
-        env, width = self.environment(), self.width
+        (observation_space, action_space), width = self.spaces, self.width
         cls: Any = diffmem.entry(self.memory).cls
         fields = {field.name for field in dataclasses.fields(cls)}
         as_wide = {name: width for name in ("hidden_size", "output_size") if name in fields}
         options = {"input_size": width, **as_wide, **CORES.get(self.memory, {}), **parse_options(self.memory_options)}
         if options["input_size"] != width:
-            given = options["input_size"]
-            raise ValueError(f"Config.memory_options has input_size={given!r}; it is Config.width, {width}: set that instead")
+            given, kind = options["input_size"], type(self).__name__
+            raise ValueError(f"{kind}.memory_options has input_size={given!r}; it is {kind}.width, {width}: set that instead")
         memory = build(cls, options)
         if self.controller != "none":
             memory = diffmem.control(memory, width, self.controller)
-        encoder = GridEncoder(width) if len(env.observation_space.shape) > 1 else FlatEncoder(width)
-        spaces = env.observation_space, env.action_space
-        return ActorCritic(*spaces, memory, encoder, heads=self.heads, skip=self.skip, remat=self.remat)
+        encoder = GridEncoder(width) if len(observation_space.shape) > 1 else FlatEncoder(width)
+        others = {"heads": self.heads, "skip": self.skip, "remat": self.remat}
+        return ActorCritic(observation_space, action_space, memory, encoder, **others)
 
     def _check_timescales(self) -> None:
         """Raises ValueError unless the model can be built and its memory has the parameters that are named."""
@@ -210,7 +183,63 @@ class Config:
             known = sorted({entry.key for path, _ in paths for entry in path if hasattr(entry, "key")})
             for name in self.timescales:
                 if name not in known:
-                    raise ValueError(f"Config.timescales has {name!r}, but {self.memory} has no such{suggest(name, known)}")
+                    no_such = f"{name!r}, but {self.memory} has no such{suggest(name, known)}"
+                    raise ValueError(f"{type(self).__name__}.timescales has {no_such}")
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """A run: an environment, an agent with a memory, and how the one learns on the other."""
+
+    env: tyro.conf.Positional[str]
+    """The environment's name, or name and difficulty in one: repeat_previous_easy."""
+    difficulty: str | None = None
+    """One of the environment's levels; none: the first."""
+    env_options: tuple[str, ...] = ()
+    """Fields of the environment that differ from the level, such as k=8."""
+    check_ratio: bool = False
+    """Stop where the first minibatch does not find the probabilities with which the agent acted, within 1e-5."""
+    seeds: int = 1
+    """Independent runs, side by side."""
+    seed: int = 0
+    """The first of them."""
+    log_every: int = 5
+    """Rollouts in one compiled call."""
+    checkpoint_every: int = 50
+    """Rollouts between checkpoints; a multiple of log_every."""
+
+    def __post_init__(self):
+        name, difficulty = envs.split_name(self.env)
+        if difficulty and self.difficulty not in (None, difficulty):
+            raise ValueError(f"Config.env is {self.env!r}, but Config.difficulty is {self.difficulty!r}; they must agree")
+        object.__setattr__(self, "env", name)
+        level = self.difficulty or difficulty or next(iter(envs.entry(name).levels))
+        envs.make(name, level)  # says which levels there are
+        object.__setattr__(self, "difficulty", level)
+        object.__setattr__(self, "env_options", tuple(self.env_options))
+        check_counts(self, seeds=self.seeds, log_every=self.log_every, checkpoint_every=self.checkpoint_every)
+        check_counts(self, least=0, seed=self.seed)
+        if self.checkpoint_every % self.log_every:
+            raise ValueError(
+                f"Config.checkpoint_every is {self.checkpoint_every}; it must be a multiple of log_every, {self.log_every}"
+            )
+        super().__post_init__()
+        longest = self.environment().max_steps
+        if self.state == "zero" and longest > self.rollout:
+            raise ValueError(
+                f"Config.state is 'zero', which needs whole episodes in a chunk: rollout is {self.rollout}, and an episode has "
+                f"up to {longest} steps; use chunk=0 and rollout >= {longest}"
+            )
+
+    def environment(self) -> Any:
+        """The environment."""
+        found = envs.entry(self.env)
+        return build(found.cls, {**found.levels[str(self.difficulty)], **parse_options(self.env_options)})
+
+    @property
+    def spaces(self) -> tuple[Any, Any]:
+        env = self.environment()
+        return env.observation_space, env.action_space
 
     def to_json(self) -> dict[str, Any]:
         """The config as plain numbers and strings."""

@@ -15,7 +15,7 @@ from jax import lax
 from diffmem import envs
 from diffmem.models import ActorCritic
 from diffmem.unroll import where
-from experiments.rl.config import Config
+from experiments.rl.config import Config, Settings
 
 
 class Agents(NamedTuple):
@@ -162,7 +162,7 @@ def advantages(reward: jax.Array, value: jax.Array, next_value: jax.Array, ended
 # --- Learning ---------------------------------------------------------------------------------------------------------
 
 
-def make_optimizer(config: Config) -> optax.GradientTransformation:
+def make_optimizer(config: Settings) -> optax.GradientTransformation:
     """Adam on gradients of bounded norm; the memory's timescales at their own rate."""
     updates = config.iterations * config.epochs * config.minibatches
     rate: Any = optax.linear_schedule(config.learning_rate, 0.0, updates) if config.anneal else config.learning_rate
@@ -181,7 +181,7 @@ def run_sequences(model: ActorCritic, params: Any, memory: Any, seen: tuple):
     return jax.vmap(partial(model.sequence, params), (0, 1, 1, 1), (0, 1))(memory, *seen)
 
 
-def loss(config: Config, model: ActorCritic, params: Any, samples: Samples) -> tuple[jax.Array, dict[str, jax.Array]]:
+def loss(config: Settings, model: ActorCritic, params: Any, samples: Samples) -> tuple[jax.Array, dict[str, jax.Array]]:
     """The clipped objective of a minibatch, and what is logged."""
     memory = samples.memory
     if config.burn_in:
@@ -223,7 +223,7 @@ def _cut(step: int):
     return lambda a: a[:step], lambda a: a[step:]
 
 
-def samples_of(config: Config, rollout: Rollout) -> Samples:
+def samples_of(config: Settings, rollout: Rollout) -> Samples:
     """The rollout as chunks side by side, environments next to each other."""
     advantage = advantages(rollout.reward, rollout.value, rollout.next_value, rollout.ended, config.discount, config.trace)
     fields = {**rollout._asdict(), "advantage": advantage}
@@ -237,7 +237,7 @@ def _flat(tree: Any) -> Any:
     return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), tree)
 
 
-def refreshed(config: Config, model: ActorCritic, params: Any, samples: Samples) -> Any:
+def refreshed(config: Settings, model: ActorCritic, params: Any, samples: Samples) -> Any:
     """The state before every chunk as these parameters make it, from the states before the first chunks."""
     split = lambda a: jnp.moveaxis(a.reshape(config.length, -1, config.envs, *a.shape[2:]), 1, 0)  # noqa: E731
     seen = jax.tree.map(split, (samples.observation, samples.previous_action, samples.start))
@@ -247,7 +247,7 @@ def refreshed(config: Config, model: ActorCritic, params: Any, samples: Samples)
 
 
 def learn(
-    config: Config, params: Any, optimizer: Any, rollout: Rollout, key: jax.Array
+    config: Settings, params: Any, optimizer: Any, rollout: Rollout, key: jax.Array
 ) -> tuple[Any, Any, dict[str, jax.Array]]:
     """Some epochs of minibatches: parameters, optimiser state and the means of what is logged.
 
