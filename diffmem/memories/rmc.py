@@ -189,6 +189,11 @@ class RMC:
         return input_gate, forget_gate
 
     def _write(self, params: Params, state: RMCState, x: Array) -> tuple[RMCState, Array]:
+        # On a CPU it takes longer to store and re-read what the blocks made than to make it again.
+        recomputed = jax.checkpoint(self._attend, prevent_cse=False) if jax.default_backend() == "cpu" else self._attend
+        return recomputed(params, state, x)
+
+    def _attend(self, params: Params, state: RMCState, x: Array) -> tuple[RMCState, Array]:
         inputs = self._project(params, x)
         rows = jnp.concatenate([state.slots, inputs])
         for i in range(self.blocks - 1):
