@@ -5,37 +5,43 @@ import json
 import jax
 
 import diffmem
-from experiments.runs import RESULTS
+from experiments.runs import RESULTS, read_lines
 from experiments.tables import markdown
 
-# What a memory is best known for here: results file, length or None for a mean over bAbI's tasks, metric, what it is, what was
-# published.
+AGENT = ("rl/sweep.jsonl", "repeat_previous_easy", "mmer", "agent, RepeatPrevious: return {} of 1", "")
+# What a memory is best known for here: results file, length or environment (None: a mean over bAbI's tasks), metric, what it is,
+# what was published.
 KNOWN_FOR = {
-    "ntm": ("ntm_copy", "120", "wrong_bits_per_sequence", "copy, length 120: {} of 960 bits wrong", "a few"),
-    "memn2n": ("stories/babi_memn2n_10k_joint", None, "mean", "bAbI 10k joint: {} % wrong", "7.5 %"),
-    "memnn": ("stories/babi_memnn_1k_single", None, "mean", "bAbI 1k: {} % wrong", "6.7 %"),
-    "dmnplus": ("stories/babi_best_10k_joint", None, "mean", "bAbI 10k joint: {} % wrong", "2.8 % (single tasks)"),
-    "delta_rule": ("delta_mqar", "64", "error_percent", "recall of 64 pairs: {} % wrong", ""),
-    "linear_attention": ("linear_mqar", "64", "error_percent", "recall of 64 pairs: {} % wrong", ""),
-    "fast_weights": ("fast_weights_retrieval", "4", "error_percent", "associative retrieval, 50 units: {} % wrong", "0 %"),
-    "plastic": ("plastic_patterns", "3", "wrong_bits_per_sequence", "completion of 3 patterns: {} of 16 bits wrong", ""),
-    "rmc": ("rmc_lte_copy", "10", "error_percent", "memorisation (copy), 10 digits: {} % wrong, one seed", "0 %"),
-    "dnc": ("dnc_copy", "20", "wrong_bits_per_sequence", "copy, length 20: {} bits wrong", ""),
-    "memoria": ("memoria_sorting", "504", "error_percent", "ranks of 504 symbols: {} % wrong, one seed", ""),
+    "ntm": ("ntm_copy.json", "120", "wrong_bits_per_sequence", "copy, length 120: {} of 960 bits wrong", "a few"),
+    "memn2n": ("stories/babi_memn2n_10k_joint.json", None, "mean", "bAbI 10k joint: {} % wrong", "7.5 %"),
+    "memnn": ("stories/babi_memnn_1k_single.json", None, "mean", "bAbI 1k: {} % wrong", "6.7 %"),
+    "dmnplus": ("stories/babi_best_10k_joint.json", None, "mean", "bAbI 10k joint: {} % wrong", "2.8 % (single tasks)"),
+    "lstm": ("stories/babi_lstm.json", None, "mean", "bAbI 1k joint: {} % wrong", "51.3 % (single tasks)"),
+    "delta_rule": ("delta_mqar.json", "64", "error_percent", "recall of 64 pairs: {} % wrong", ""),
+    "linear_attention": ("linear_mqar.json", "64", "error_percent", "recall of 64 pairs: {} % wrong", ""),
+    "fast_weights": ("fast_weights_retrieval.json", "4", "error_percent", "associative retrieval, 50 units: {} % wrong", "0 %"),
+    "plastic": ("plastic_patterns.json", "3", "wrong_bits_per_sequence", "completion of 3 patterns: {} of 16 bits wrong", ""),
+    "rmc": ("rmc_lte_copy.json", "10", "error_percent", "memorisation (copy), 10 digits: {} % wrong, one seed", "0 %"),
+    "dnc": ("dnc_copy.json", "20", "wrong_bits_per_sequence", "copy, length 20: {} bits wrong", ""),
+    "sam": ("sam_recall.json", "6", "wrong_bits_per_sequence", "associative recall, 6 items: {} of 18 bits wrong", ""),
+    "memoria": ("memoria_sorting.json", "504", "error_percent", "ranks of 504 symbols: {} % wrong, one seed", ""),
+    "hebbian": ("rl/rebinding.jsonl", "associative_recall_medium", "mmer", "agent, recall with rebinding: return {} of 1", ""),
+    **dict.fromkeys(("ffm", "gru", "lru"), AGENT),
 }
 
 
 def known_for(name: str) -> tuple[str, str]:
     """A memory's headline result and the published one, both empty where there is none."""
-    if name not in KNOWN_FOR:
+    file, where, metric, text, published = KNOWN_FOR.get(name, ("", None, "", "", ""))
+    path = RESULTS / file
+    if not path.is_file():
         return "", ""
-    file, length, metric, text, published = KNOWN_FOR[name]
-    path = RESULTS / f"{file}.json"
-    if not path.exists():
-        return "", ""
-    value = json.loads(path.read_text())[metric]
+    if path.suffix == ".jsonl":  # the run with the largest budget comes first
+        value = next(cell[metric] for cell in read_lines(path) if (cell["memory"], cell["env"]) == (name, where))
+    else:
+        value = json.loads(path.read_text())[metric]
     if isinstance(value, dict):
-        value = value[length if length in value else list(value)[-1]]
+        value = value[where if where in value else list(value)[-1]]
     return text.format(f"{value:.3g}"), published
 
 
