@@ -9,8 +9,8 @@ from experiments.runs import RESULTS, read_lines
 from experiments.tables import markdown
 
 AGENT = ("rl/sweep.jsonl", "repeat_previous_easy", "mmer", "agent, RepeatPrevious: return {} of 1", "")
-# What a memory is best known for here: results file, length or environment (None: a mean over bAbI's tasks), metric, what it is,
-# what was published.
+# What a memory is best known for here: results file, length or environment (None: a mean over bAbI's tasks), metric, what it
+# is, what was published.
 KNOWN_FOR = {
     "ntm": ("ntm_copy.json", "120", "wrong_bits_per_sequence", "copy, length 120: {} of 960 bits wrong", "a few"),
     "memn2n": ("stories/babi_memn2n_10k_joint.json", None, "mean", "bAbI 10k joint: {} % wrong", "7.5 %"),
