@@ -1,7 +1,7 @@
 """How many pairs a matrix of each size recalls: `python -m experiments.capacity --sizes 16 32 64`.
 
 Trains delta_mqar and linear_mqar with matrices of size x size and evaluates them on 4 to 256 pairs. Runs go to
-runs/capacity, and continue where they were interrupted; the accuracies of every seed go to experiments/results/capacity.json
+runs/capacity, and continue where they were interrupted; the accuracies of every seed go to experiments/results/capacity/recalled.json
 and the picture to docs/pictures/capacity.png. On one CPU core a run of the default size takes about two minutes per seed.
 """
 
@@ -41,7 +41,7 @@ class Options:
     """Numbers of pairs to evaluate."""
     out: Path = Path("runs/capacity")
     """Where the runs go."""
-    results: Path = runs.RESULTS / "capacity.json"
+    results: Path = runs.RESULTS / "capacity" / "recalled.json"
     """Where the accuracies go."""
     picture: Path = PICTURES / "capacity.png"
     """Where the picture goes."""
@@ -64,6 +64,7 @@ def main(arguments: list[str]) -> list[dict[str, Any]]:
     use_cpu_cores(options.seeds)
     use_compilation_cache()
     rows = [measure(name, size, options) for name in options.configs for size in options.sizes]
+    options.results.parent.mkdir(parents=True, exist_ok=True)
     options.results.write_text(json.dumps({"rows": rows, "sequences": options.sequences, **environment()}) + "\n")
     curves = {
         f"{row['memory']}, {row['size']} x {row['size']}": {int(n): v for n, v in row["recalled_percent"].items()}

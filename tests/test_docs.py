@@ -124,7 +124,7 @@ def test_committed_weights_give_the_committed_result(path):
     """Re-checked cheaply: every seed, the lengths it was trained on, other sequences than the published ones."""
     name, config, params, _ = runs.find(path.stem)
     published = json.loads(path.with_suffix(".json").read_text())
-    low, high = config.task.lengths
+    low, high = config.task.held_out().lengths
     length = f"{low}-{high}" if low < high else str(high)
     result = evaluate.evaluate(config, params, (length,), sequences=20, seed=99)
     for now, then in zip(result["seeds"], published["seeds"], strict=True):
