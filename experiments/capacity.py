@@ -1,8 +1,9 @@
 """How many pairs a matrix of each size recalls: `python -m experiments.capacity --sizes 16 32 64`.
 
 Trains delta_mqar and linear_mqar with matrices of size x size and evaluates them on 4 to 256 pairs. Runs go to
-runs/capacity, and continue where they were interrupted; the accuracies of every seed go to experiments/results/capacity/recalled.json
-and the picture to docs/pictures/capacity.png. On one CPU core a run of the default size takes about two minutes per seed.
+runs/capacity, and continue where they were interrupted; the accuracies of every seed go to
+experiments/results/capacity/recalled.json and the picture to docs/pictures/capacity.png. On one CPU core a run of the default
+size takes about two minutes per seed.
 """
 
 import dataclasses
