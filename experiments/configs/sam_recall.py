@@ -4,9 +4,10 @@
     python -m experiments.evaluate runs/sam_recall --lengths 6 20 --slots 65536
 
 Paper: SAM learns associative recall with millions of slots, by a curriculum (section 4.3, figure 3); no table.
-Here: a quarter of a million sequences less, lengths mixed; more slots cost little, as K = 4 of them are read.
-Hardware: one CPU core.
-Expected: see the committed result.
+Here: a curriculum of 2 to 6 items, each left when its cost falls below 2 bits; more slots cost little, as K = 4 are read.
+Hardware: one CPU core, about 20 minutes for a seed.
+Expected: not run to its end. After 6,000 steps two seeds had learned two items and were at 11 bits with up to three; with all
+lengths from the start, three seeds were at 14 bits then.
 """
 
 from diffmem import SAM
@@ -17,8 +18,9 @@ config = Config(
     task=AssociativeRecall(),
     memory=SAM(input_size=100, slots=4096, width=32, heads=4, nearest=4, lookup="hashed"),
     optimizer=Optimizer("adam", learning_rate=1e-3, clip_norm=10.0, cooldown=0.3),
+    curriculum=2.0,
     batch=8,
-    steps=6000,
+    steps=25_000,
     log_every=100,
     checkpoint_every=1000,
     lengths=("2-6", "6", "10", "15"),
