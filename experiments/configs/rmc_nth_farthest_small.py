@@ -7,7 +7,7 @@ Here: a curriculum. Distances of three vectors in one dimension, then in more, t
 is left when the loss falls below 0.2 nats, where a guess at the unknown half has 0.3. Training asks after every vector, about
 those so far, which gives a gradient long before the whole question does; what counts are the answers after the last vector.
 Hardware: one CPU core, about 25 minutes.
-Expected: see the committed result.
+Expected: one seed: 55 % of the answers wrong, and the curve still falls; chance without distances is 75 %.
 """
 
 from diffmem import RMC
