@@ -326,7 +326,8 @@ def test_graphs_can_be_others_than_in_training():
     assert set(result["seeds"][0]) == {"seed", "error_percent", "digit_error_percent", "cross_entropy"}
     assert result["error_percent"] == {"2": 100}
     figure = pictures.schema(config, pictures.best_of(result, params))
-    assert len(figure.axes) == 1 + 1 + 2 + 1 + 3 + 2  # inputs, write, 2 reads, usage, 3 kinds of gates, 2 read modes
+    # Inputs, write, 2 reads, usage, 3 kinds of gates, 2 read modes, links.
+    assert len(figure.axes) == 1 + 1 + 2 + 1 + 3 + 2 + 1
     on_map = evaluate.on_graph(config, "underground", 2)
     assert on_map.task.steps == 106 + 2 + 2
     with pytest.raises(ValueError, match=r"Traversal\.graph is 'paris'; legal: 'random', 'underground', 'family'"):
