@@ -7,7 +7,7 @@ Paper: 6.4 % mean error, 2 tasks failed (Kumar et al. 2016, table 1).
 Here: a gate is taught by its share of all gates in a pass, as a GRU that reads forward cannot know that a later sentence will
 make an earlier one out of date. Task 3 is trained on generated stories where the data set's own file is missing.
 Hardware: hours on CPU cores, as every word of a story is a step of the input module's GRU.
-Expected: not run yet. With 1k questions tasks 1 and 2 stay far from solved: 8 % and 46 % wrong after 40 to 60 epochs.
+Expected: not run yet. With 1k questions task 1 is 8 % wrong after 40 epochs.
 """
 
 from diffmem import DMN
