@@ -20,7 +20,7 @@ from diffmem import Memoria, viz
 from diffmem.memories.memoria import EMPTY, LONG, SHORT
 from experiments.publish import PICTURES
 from experiments.runs import RESULTS
-from experiments.runtime import environment, use_compilation_cache
+from experiments.runtime import environment, launch, use_compilation_cache
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,9 @@ def sorting() -> Any:
     return figure
 
 
-def main(options: Options) -> None:
+def main(arguments: list[str]) -> None:
     """Measures, draws and writes."""
+    options = tyro.cli(Options, args=arguments, prog="python -m experiments.memoria_curves", description=__doc__)
     use_compilation_cache()
     curves = measure(options)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -115,7 +116,4 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Options, description=__doc__))
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from None
+    launch(main)

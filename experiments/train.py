@@ -72,6 +72,7 @@ def make_update(config: Config, mesh: Mesh | None = None):
         batch = task.sample(sample_key, config.batch, sample_lengths(task, length_key, config.batch, lesson))
         batch = meshes.over_data(batch, mesh)
 
+        # By name, and only where it is needed: not every model takes a key.
         keys = {"key": jax.random.split(jax.random.fold_in(key, 1), config.batch)} if config.bypass_dropout else {}
 
         def loss(params):
@@ -94,7 +95,7 @@ def make_chunk(config: Config, mesh: Mesh):
     def body(state, _):
         keys = jax.vmap(lambda key: jax.random.fold_in(key, state.step))(state.key)
         params, optimizer, loss, _ = update(state.params, state.optimizer, keys, state.lesson)
-        return TrainState(params, optimizer, state.key, state.step + 1, state.lesson), loss
+        return state._replace(params=params, optimizer=optimizer, step=state.step + 1), loss
 
     def chunk(state, steps):
         state, losses = jax.lax.scan(body, state, None, length=steps)
