@@ -3,7 +3,7 @@
 Source: Graves, Wayne, Danihelka 2014, Neural Turing Machines, arXiv:1410.5401, section 4.4.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +32,10 @@ class NGrams(BitTask):
     Args:
         order: bits in an N-gram, 1 to 16: the one predicted and the order - 1 of its context.
         max_length: number of bits the padded sequence has room for; T = max_length.
-        lengths: shortest and longest trained length; None: max_length only.
+        lengths: shortest and longest trained length; None: max_length only, or all lessons.
+        by_lesson: whether a length is the number of a lesson, from 1, and `lengths` are the lessons trained on: in lesson k all
+            max_length bits are there, and the table looks at the last k bits of the context only, so that 2^k statistics have
+            to be told apart. The last lesson, order - 1, is the task itself, which evaluation is on.
 
     Example:
         >>> batch = NGrams().sample(jax.random.key(0), 32, length=200)
@@ -50,18 +53,23 @@ class NGrams(BitTask):
     order: int = 6
     max_length: int = 200
     lengths: tuple[int, int] | None = None
+    by_lesson: bool = False
 
     def __post_init__(self):
-        check_at_least(self, order=1, max_length=1)
+        check_at_least(self, order=2 if self.by_lesson else 1, max_length=1)
         if self.order > 16:  # the table, and the counts of every context at every step, must fit in memory
             raise ValueError(f"NGrams.order is {self.order}; legal: 1 to 16")
-        settle_range(self, "lengths", *self.legal_lengths, default=(self.max_length, self.max_length))
+        whole = None if self.by_lesson else (self.max_length, self.max_length)
+        settle_range(self, "lengths", *self.legal_lengths, default=whole)
 
     input_size = property(lambda self: 1)
     output_size = property(lambda self: 1)
     steps = property(lambda self: self.max_length)
-    legal_lengths = property(lambda self: (1, self.max_length))
+    legal_lengths = property(lambda self: (1, self.order - 1 if self.by_lesson else self.max_length))
     contexts = property(lambda self: 2 ** (self.order - 1))
+
+    def held_out(self):
+        return replace(self, by_lesson=False, lengths=None) if self.by_lesson else self
 
     def example(self, key: Array, length: Array) -> Batch:
         t = jnp.arange(self.steps)
@@ -69,6 +77,8 @@ class NGrams(BitTask):
         # Beta(1/2, 1/2) is the arcsine law, sin^2 of a uniform angle: exact, and no rejection sampling.
         angles = jax.random.uniform(table_key, (self.contexts,), jnp.float32, 0.0, jnp.pi / 2)
         table = jnp.sin(angles) ** 2
+        if self.by_lesson:
+            table = table[jnp.arange(self.contexts) % (1 << length)]
 
         def draw(context, step):
             t, uniform = step
@@ -77,7 +87,7 @@ class NGrams(BitTask):
 
         uniforms = jax.random.uniform(bits_key, t.shape, jnp.float32)
         _, bits = lax.scan(draw, jnp.int32(0), (t, uniforms))
-        mask = t < length
+        mask = t < (self.max_length if self.by_lesson else length)
         previous = jnp.roll(bits, 1).at[0].set(False)
         inputs, targets = ((mask & values).astype(jnp.float32)[:, None] for values in (previous, bits))
         return Batch(inputs, targets, mask)
@@ -87,7 +97,8 @@ class NGrams(BitTask):
 
             P(B = 1 | N1, N0, c) = (N1 + 1/2) / (N1 + N0 + 1)
 
-        N1 and N0 are the ones and zeros that followed the context c so far. Without a whole context it is 1/2.
+        N1 and N0 are the ones and zeros that followed the context c so far. Without a whole context it is 1/2. In the lessons
+        before the last it is not the best predictor, as it does not know that fewer bits matter.
 
         Returns:
             [B, T, 1]; at masked-out steps a probability without meaning.
