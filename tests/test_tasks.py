@@ -380,6 +380,17 @@ def test_the_estimator_of_the_true_order_is_the_best_and_pays_the_papers_133_bit
         assert optimum[:320].mean() + 4 < cost.mean()
 
 
+def test_lessons_of_ngrams_shorten_the_context_and_end_with_the_task():
+    task = NGrams(by_lesson=True)
+    assert (task.lengths, task.steps, task.held_out()) == ((1, 5), 200, NGRAMS)
+    for lesson in (1, 3):
+        batch = sample(task, lesson, seeds=5)
+        costs = {n: float(jax.jit(NGrams(order=n).optimal_bits_per_sequence)(batch).mean()) for n in (lesson, lesson + 1, 6)}
+        assert costs[lesson + 1] + 4 < min(costs[lesson], costs[6])
+    for ours, whole in zip(sample(task, 5), sample(NGRAMS, 200), strict=True):
+        np.testing.assert_array_equal(ours, whole)
+
+
 def test_the_first_bits_are_fair_and_independent():
     bits = sample(NGRAMS, 200, seeds=100).targets[:, :5, 0]
     counts = np.bincount((bits @ [16, 8, 4, 2, 1]).astype(int), minlength=32)
@@ -494,6 +505,8 @@ def test_repeats_outside_the_range_are_named():
         (lambda: AssociativeRecall(lengths=(1, 6)), r"AssociativeRecall.lengths is \(1, 6\); legal: 2 <="),
         (lambda: NGrams(order=0), "NGrams.order is 0; legal: integers from 1"),
         (lambda: NGrams(order=17), "NGrams.order is 17; legal: 1 to 16"),
+        (lambda: NGrams(order=1, by_lesson=True), "NGrams.order is 1; legal: integers from 2"),
+        (lambda: NGrams(by_lesson=True, lengths=(1, 6)), r"NGrams.lengths is \(1, 6\); legal: 1 <= first <= last <= 5"),
         (lambda: PrioritySort(fraction=0.0), "PrioritySort.fraction is 0.0; legal: more than 0, at most 1"),
         (lambda: PrioritySort(fraction=1.1), "PrioritySort.fraction is 1.1; legal: more than 0, at most 1"),
     ],
