@@ -11,7 +11,7 @@ from typing import Any, Generic, Literal, TypeVar
 import optax
 
 import diffmem
-from diffmem.base import Memory, check_choice, check_counts, check_number, suggest
+from diffmem.base import Memory, check_choice, check_counts, check_number, check_sizes, suggest
 from diffmem.models import SegmentTransformer, SequenceModel
 from diffmem.tasks import Task
 
@@ -130,12 +130,14 @@ class Config(Generic[TaskT, MemoryT]):
         counts = ("batch", "steps", "seeds", "log_every", "checkpoint_every", "sequences", "depth")
         check_counts(self, **{name: getattr(self, name) for name in counts})
         check_counts(self, least=0, remat=self.remat)
-        for size in self.hidden:
-            check_counts(self, hidden=size)
+        check_sizes(self, "hidden")
         if self.clip is not None:
             check_number(self, "clip", "a number > 0, or None", lambda clip: clip > 0)
         for text in self.lengths:
             length_range(text)
+        ignored = [name for name in ("clip", "hidden", "bypass_dropout", "remat") if getattr(self, name)]
+        if ignored and isinstance(self.memory, SegmentTransformer):
+            raise ValueError(f"Config.{ignored[0]} is {getattr(self, ignored[0])}; a SegmentTransformer has no use for it")
         check_number(self, "write_cost", "a number >= 0", lambda cost: cost >= 0)
         if self.write_cost and (not hasattr(self.memory, "slots") or (self.controller == "none" and self.depth > 1)):
             raise ValueError(f"Config.write_cost is {self.write_cost}; legal: 0, or one memory with slots, not {self.memory}")

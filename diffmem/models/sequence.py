@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from diffmem import layers
-from diffmem.base import Array, Memory, Params, Readout, check_counts, check_number
+from diffmem.base import Array, Memory, Params, Readout, check_counts, check_number, check_sizes
 from diffmem.controller import Controlled
 from diffmem.unroll import unroll
 
@@ -51,8 +51,7 @@ class SequenceModel:
                 f"SequenceModel.bypass_dropout is {self.bypass_dropout}, but {type(self.memory).__name__} has no controller "
                 "whose output could pass the memory by; legal: 0"
             )
-        for size in self.hidden:
-            check_counts(self, hidden=size)
+        check_sizes(self, "hidden")
 
     def init_params(self, key: Array) -> Params:
         """Parameters of the memory and of the output."""
