@@ -56,7 +56,7 @@ class Options:
 def load(config: stories.StoryConfig) -> tuple[str, Data]:
     """The training questions, and where they are from."""
     if files.find() is not None:
-        return "babi", stories.load(config, config.tasks)
+        return "babi", stories.load(config)
     told = {task: generate(task, 9000) for task in config.tasks}
     vocabulary = Vocabulary.of([story for one in told.values() for story in one])
     return "generated", Data(vocabulary, split(config, told, vocabulary), ())

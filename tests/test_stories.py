@@ -82,13 +82,14 @@ def test_an_interrupted_run_ends_bit_identical(copy, tmp_path, monkeypatch):
 
 
 def test_one_model_a_task_and_evaluation_of_a_folder(copy, tmp_path, capsys):
-    config = dataclasses.replace(SMALL, tasks=(1, 15), joint=False, epochs=2, seeds=2, checkpoint_every=1)
+    config = dataclasses.replace(SMALL, tasks=(1, 15), joint=False, epochs=2, restarted=(15, 15), checkpoint_every=1)
     stories.train("babi_memn2n", config, tmp_path / "run", progress=False)
     result = evaluate.main([str(tmp_path / "run"), "--data-dir", str(copy / "en"), "--json", str(tmp_path / "found.json")])
     assert json.loads((tmp_path / "found.json").read_text())["error_percent"] == result["error_percent"]
     assert set(result["error_percent"]) == {"1", "15"}
     assert result["questions"] == {"1": 60, "15": 60}
-    for part, task in (("qa1", "1"), ("qa15", "15")):
+    for part, task, seeds in (("qa1", "1", 1), ("qa15", "15", 3)):
+        assert len(result["seeds"][part]) == seeds
         chosen = result["chosen"][part] - config.seed
         assert result["seeds"][part][chosen][task] == result["error_percent"][task]
     for step in (1, 2):
@@ -162,7 +163,7 @@ def test_without_a_copy_of_babi_stories_are_generated_and_results_say_so(tmp_pat
 def test_errors_are_those_of_single_calls(copy):
     """Buckets, chunks and padding of the evaluation change nothing."""
     config = dataclasses.replace(SMALL, buckets=(4, 12))
-    data = stories.load(config, (1,))
+    data = stories.load(config)
     model = SMALL.model(data.vocabulary)
     params = model.init_params(jax.random.key(0))
     wrong = stories.make_errors(config, data.vocabulary, data.valid, chunk=7)(jax.tree.map(lambda a: a[None], params))[0]
@@ -209,7 +210,7 @@ CONTROLLED = control(DNC(7, slots=5, width=3, read_heads=1), 6)
 def test_every_model_takes_a_step(memory, copy):
     config = dataclasses.replace(SMALL, memory=memory, noise=0.0, linear_start=0, moments=3, dropout=0.1)
     config = dataclasses.replace(config, supervision=float(isinstance(memory, DMN | DMNPlus)))
-    data = stories.load(config, (1,))
+    data = stories.load(config)
     state, loss = stories.make_epoch(config, data)(
         stories.initial_state(config, data.vocabulary, 9), *stories.plan(config, data, 0)
     )
@@ -317,7 +318,7 @@ def test_buckets_keep_every_question_and_cut_the_longest():
 
 def test_an_epoch_passes_every_question_and_those_of_some_tasks_again(copy):
     config = dataclasses.replace(SMALL, tasks=(1, 15), again=(15, 15), batch=7)
-    data = stories.load(config, config.tasks)
+    data = stories.load(config)
     bucket, chosen = stories.plan(config, data, 0)
     for i, part in enumerate(data.train):
         times = np.bincount(chosen[bucket == i].ravel(), minlength=len(part.tasks))
@@ -328,7 +329,7 @@ def test_an_epoch_passes_every_question_and_those_of_some_tasks_again(copy):
 
 def test_some_tasks_have_the_first_epochs_to_themselves(copy):
     config = dataclasses.replace(SMALL, tasks=(1, 15), first=(15,), first_epochs=2, batch=7)
-    data = stories.load(config, config.tasks)
+    data = stories.load(config)
     passes = [stories.plan(config, data, epoch) for epoch in range(3)]
     assert [chosen.shape for _, chosen in passes] == [(steps_per_epoch(config, data), 7)] * 3
     asked = [{int(task) for i, batch in zip(*one, strict=True) for task in data.train[i].tasks[batch]} for one in passes]
@@ -356,6 +357,8 @@ def test_what_cannot_be_read_is_counted_by_kind():
     ("changes", "message"),
     [
         ({"tasks": (0,)}, r"StoryConfig.tasks is \(0,\); legal: task numbers from 1 to 20"),
+        ({"restarted": (1,)}, r"StoryConfig.restarted is \(1,\); legal: task numbers from 1 to 20, with joint=False"),
+        ({"joint": False, "restarted": (21,)}, r"StoryConfig.restarted is \(21,\); legal"),
         ({"again": (2,)}, r"StoryConfig.again is \(2,\); legal: numbers of its tasks, \(1,\)"),
         ({"first": (1,)}, r"StoryConfig.first is \(1,\) for first_epochs 0; legal: .* first_epochs > 0, or neither"),
         ({"first": (1,), "first_epochs": 1, "joint": False}, r"StoryConfig.first is \(1,\) .* in a joint run"),

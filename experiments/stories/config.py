@@ -53,6 +53,8 @@ class StoryConfig(Generic[MemoryT]):
     """Independent runs, trained side by side on the same order of questions."""
     seed: int = 0
     """The first of them."""
+    restarted: tuple[int, ...] = ()
+    """Tasks whose model is trained from one more seed, as often as they stand here; only with a model for each task."""
     checkpoint_every: int = 5
     """Epochs between checkpoints and between two looks at the validation questions."""
     patience: int = 0
@@ -72,6 +74,10 @@ class StoryConfig(Generic[MemoryT]):
             raise ValueError(
                 f"StoryConfig.first is {self.first!r} for first_epochs {self.first_epochs!r}; legal: numbers of its tasks, "
                 f"{self.tasks}, in a joint run with first_epochs > 0, or neither"
+            )
+        if not set(self.restarted) <= set(ALL) or (self.restarted and self.joint):
+            raise ValueError(
+                f"StoryConfig.restarted is {self.restarted!r}; legal: task numbers from 1 to 20, with joint=False, or none"
             )
         for name in ("noise", "dropout"):
             if not 0 <= getattr(self, name) < 1:
@@ -103,9 +109,16 @@ class StoryConfig(Generic[MemoryT]):
         longest = getattr(self.memory, "slots", max(self.buckets))
         return sorted({min(size, longest) for size in self.buckets} | {longest})
 
-    def parts(self) -> dict[str, tuple[int, ...]]:
-        """The tasks of each model that is trained, by name: "joint", or "qa1", "qa2", .."""
-        return {"joint": self.tasks} if self.joint else {f"qa{task}": (task,) for task in self.tasks}
+    def parts(self) -> dict[str, "StoryConfig"]:
+        """The run of each model that is trained, with its own tasks and seeds, by name: "joint", or "qa1", "qa2", .."""
+        if self.joint:
+            return {"joint": self}
+
+        def alone(task: int) -> "StoryConfig":
+            seeds, again = self.seeds + self.restarted.count(task), (task,) * self.again.count(task)
+            return dataclasses.replace(self, tasks=(task,), seeds=seeds, again=again, restarted=())
+
+        return {f"qa{task}": alone(task) for task in self.tasks}
 
     def to_json(self) -> dict[str, Any]:
         """The config as plain numbers and strings."""

@@ -72,9 +72,9 @@ def read(task: int, split: str, folder: str, data_dir: str | None = None) -> lis
     return real + generate(3, 9000 - count_questions(real), seed=1)
 
 
-def load(config: StoryConfig, tasks: tuple[int, ...], data_dir: str | None = None) -> Data:
+def load(config: StoryConfig, data_dir: str | None = None) -> Data:
     """The arrays of one model's tasks."""
-    train, valid = (stories(tasks, config.setting, split, data_dir) for split in ("train", "valid"))
+    train, valid = (stories(config.tasks, config.setting, split, data_dir) for split in ("train", "valid"))
     vocabulary = Vocabulary.of([story for told in (*train.values(), *valid.values()) for story in told])
     return Data(vocabulary, split(config, train, vocabulary), split(config, valid, vocabulary))
 

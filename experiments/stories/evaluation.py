@@ -107,11 +107,11 @@ def find(run: str) -> tuple[str, StoryConfig, dict[str, Part], str]:
     if stored is None:
         raise runs.no_run(run, stories=True)
     config, parts, damaged = configs.from_json(stored["name"], stored["config"]), {}, False
-    for name, tasks in config.parts().items():
+    for name, own in config.parts().items():
         vocabulary = load_vocabulary(path / name)
         if vocabulary is None or only not in (None, name):
             continue
-        state = initial_state(config, vocabulary, 1)
+        state = initial_state(own, vocabulary, 1)
         with Checkpoints(path / name / "checkpoints") as checkpoints:
             restored = checkpoints.find(state, step)
             damaged |= restored is None and bool(checkpoints.steps())
@@ -119,7 +119,7 @@ def find(run: str) -> tuple[str, StoryConfig, dict[str, Part], str]:
             continue
         lines = runs.read_lines(path / name / "metrics.jsonl")
         looks = [line for line in lines if "valid_error_percent" in line and line["step"] <= restored[0]]
-        parts[name] = Part(tasks, vocabulary, restored[1].params, looks[-1]["valid_error_percent"])
+        parts[name] = Part(own.tasks, vocabulary, restored[1].params, looks[-1]["valid_error_percent"])
     if not parts:
         raise runs.no_checkpoint(run, damaged)
     data = f", trained on {stored['data']}" if "data" in stored else ""
