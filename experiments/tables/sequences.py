@@ -41,6 +41,8 @@ def headlines() -> str:
             continue
         found = json.loads(path.read_text())
         here, trained = spread(found, metric, length), f"{found['learning']['sequences'][-1]:,}"
+        if "optimal_bits_per_sequence" in found:  # of the same sequences: no predictor does better on average
+            here += f", optimum {found['optimal_bits_per_sequence'][length]:.2f}"
         rows.append([f"`{name}`", length, WHAT[metric], here, published, len(found["seeds"]), trained])
     return markdown("run | > length | what | > here | published | > seeds | > sequences", rows)
 
