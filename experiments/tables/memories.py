@@ -23,6 +23,8 @@ KNOWN_FOR = {
     "plastic": ("plastic_patterns.json", "3", "wrong_bits_per_sequence", "completion of 3 patterns: {} of 16 bits wrong", ""),
     "rmc": ("rmc_lte_copy.json", "10", "error_percent", "memorisation (copy), 10 digits: {} % wrong, one seed", "0 %"),
     "dnc": ("dnc_copy.json", "20", "wrong_bits_per_sequence", "copy, length 20: {} bits wrong", ""),
+    "sam": ("sam_copy.json", "20", "wrong_bits_per_sequence", "copy, length 20: {} of 160 bits wrong, one seed", ""),
+    "sdnc": ("sdnc_copy.json", "50", "wrong_bits_per_sequence", "copy, length 50: {} of 400 bits wrong, one seed", ""),
     "memoria": ("memoria_sorting.json", "504", "error_percent", "ranks of 504 symbols: {} % wrong, one seed", ""),
     "hebbian": ("rl/rebinding.jsonl", "associative_recall_medium", "mmer", "agent, recall with rebinding: return {} of 1", ""),
     **dict.fromkeys(("ffm", "gru", "lru"), AGENT),
