@@ -3,10 +3,10 @@
     python -m experiments.train sam_copy
     python -m experiments.evaluate runs/sam_copy --lengths 20 50 --slots 65536
 
-Paper: no figures; SAM and the SDNC are shown to learn copy as fast as their dense selves (Rae et al. 2016, section 4.2, figure 2).
+Paper: no figures; SAM and the SDNC are shown to learn copy as fast as their dense selves (Rae et al. 2016, section 4.2).
 Here: one head that looks at 4 slots.
 Hardware: one CPU core, about five minutes.
-Expected: no wrong bit at length 10, half a one at 20, far from solved at 30; the SDNC, whose heads follow links, has none at 50.
+Expected: no wrong bit at length 10, half a one at 20, far from solved at 30; `sdnc_copy`, which follows links, has none at 50.
 """
 
 from diffmem import SAM
