@@ -6,7 +6,7 @@ Paper: one head, 100 units, RMSProp 3e-5, a million sequences; 133.5 to 134 bits
 (section 4.4, figure 13).
 Here: the same sizes; a curriculum of contexts of one bit, then two, to all five, each left when it costs less than 132 bits; a
 hidden layer between read and output, as log-odds are no linear function of counts; Adam, 384,000 sequences.
-Hardware: one CPU core, about half an hour per seed.
+Hardware: one CPU core, about 40 minutes per seed.
 Expected: see docs/results.md; compare with `optimal_bits_per_sequence`, the Bayes estimator on the same sequences.
 """
 
