@@ -192,7 +192,7 @@ def summary(config: Config, folder: Path) -> dict[str, Any]:
     final = late[np.isfinite(late)]
     warm = lines[min(config.log_every, len(lines)) - 1]  # the first compiled call includes compiling
     rollouts, seconds = len(lines) - warm["step"], lines[-1]["seconds"] - warm["seconds"]
-    speed = config.seeds * config.envs * config.rollout * rollouts / seconds if rollouts else None
+    speed = config.seeds * config.envs * config.rollout * rollouts / seconds if seconds else None  # kept to 0.01 s
     return {
         "env": f"{config.env}_{config.difficulty}",
         "memory": config.memory,

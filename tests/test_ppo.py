@@ -400,6 +400,14 @@ def test_no_episode_ends(tmp_path, capfd):
     assert "| no episode ended |" in agents.agents([result])
 
 
+@pytest.mark.parametrize("per_step, speed", [(0.5, 2 * 48 / 0.5), (0.0, None)], ids=["measured", "shorter_than_the_clock"])
+def test_speed(whole, tmp_path, per_step, speed):
+    run, folder, _ = whole
+    timed = [{**line, "seconds": per_step * line["step"]} for line in lines(folder)]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in timed))
+    assert ppo.summary(run, tmp_path)["steps_per_second"] == speed
+
+
 def test_finished_and_foreign_folders(whole):
     run, folder, state = whole
     assert same(ppo.train(run, folder, progress=False), state)
