@@ -1,10 +1,10 @@
-"""The hot operations of the NTM, of the DNC and of plastic networks with hand-written backward passes.
+"""The hot operations of the NTM, the DNC, plastic networks and the delta rule with hand-written backward passes.
 
 Why they exist: on a CPU the automatic backward pass of the NTM's addressing chain stores and re-reads about ten arrays of the
 memory's size at every step, and that of the DNC's links several of N x N. Written by hand it needs them once, and the whole
 train step becomes several times faster (`python -m experiments.bench ntm dnc` measures it against plain autodiff in the same
-run). That of a Hebbian trace becomes faster by a third. Each function equals its readable counterpart in `addressing`, `edits`
-and `allocation`, in values and gradients, and the tests hold them to it.
+run). That of a Hebbian trace becomes faster by a third, and that of a chunk of the delta rule by a quarter. The tests hold each
+function to its readable counterpart, in `addressing`, `edits`, `allocation` or beside the test, in values and gradients.
 
 The NTM's slots are WIDTH-MAJOR here, [W, N]: the long axis lies contiguous, so that loops over the slots vectorise.
 
@@ -185,3 +185,115 @@ def _blend_backward(saved, d_matrix):
 
 
 blend.defvjp(_blend_forward, _blend_backward)
+
+
+@jax.custom_vjp
+def project(kernel: Float[Array, "D F"], xs: Float[Array, "L D"]) -> Float[Array, "L F"]:
+    """Xs @ kernel, for all steps of a chunk.
+
+    Autodiff forms the kernel's gradient as a product that begins with the cotangent, which XLA transposes number by number on
+    a CPU.
+    """
+    return xs @ kernel
+
+
+def _project_backward(saved, d_projected):
+    kernel, xs = saved
+    return xs.T @ d_projected, d_projected @ kernel.T
+
+
+project.defvjp(lambda *saved: (project(*saved), saved), _project_backward)
+
+
+def invert_unit_lower(lower: Float[Array, "*B L L"]) -> Float[Array, "*B L L"]:
+    """The inverse of I + lower, for a strictly lower triangular matrix.
+
+    [A 0; B C]^-1 = [A^-1 0; -C^-1 B A^-1 C^-1], for halves of large matrices; in small ones for all blocks on the diagonal at
+    once, which double in size until they fill the matrix. Every intermediate is part of a true inverse. The shorter way, the
+    product (I - N)(I + N^2)(I + N^4).. of powers, is not an option: with equal keys they grow like binomial coefficients.
+    """
+    size = lower.shape[-1]
+    if size > 16 and size % 2 == 0:
+        first, second = slice(size // 2), slice(size // 2, size)
+        above, below = invert_unit_lower(jnp.stack([lower[..., first, first], lower[..., second, second]]))
+        left = jnp.concatenate([above, -below @ (lower[..., second, first] @ above)], -2)
+        return jnp.concatenate([left, jnp.concatenate([jnp.zeros_like(below), below], -2)], -1)
+    place = jnp.arange(size)
+    inverse = jnp.broadcast_to(jnp.eye(size, dtype=lower.dtype), lower.shape)
+    block = 1
+    while block < size:
+        row, column = place[:, None] // block, place // block
+        below = jnp.where((row == column + 1) & (row % 2 == 1), lower, 0)
+        inverse = inverse - inverse @ below @ inverse
+        block *= 2
+    return inverse
+
+
+def _delta_chunk_forward(matrix, query, key, value, gate, within, carried):
+    length = key.shape[-2]
+    both = jnp.concatenate([query, key], -2)  # one large product is faster than two small ones
+    dots, found = both @ key.mT, both @ matrix
+    gate, left = gate[..., None], carried[..., None]
+    error = value - left * found[:, length:]
+    inverse = invert_unit_lower(jnp.tril(gate * within * dots[:, length:], -1))
+    added = inverse @ (gate * error)
+    reads = (within * dots[:, :length]) @ added + left * found[:, :length]
+    after = left[:, -1:] * matrix + (within[:, -1, :, None] * key).mT @ added
+    return (after, reads), (matrix, both, gate, within, carried, dots, found, error, inverse, added)
+
+
+@jax.custom_vjp
+def delta_chunk(
+    matrix: Float[Array, "H K V"],
+    query: Float[Array, "H L K"],
+    key: Float[Array, "H L K"],
+    value: Float[Array, "H L V"],
+    gate: Float[Array, "H L"],
+    within: Float[Array, "#H L L"],
+    carried: Float[Array, "#H L"],
+) -> tuple[Float[Array, "H K V"], Float[Array, "H L V"]]:
+    """L steps of A <- rate A, A <- A + k (beta (v - A^T k))^T, each followed by a read q^T A: the matrix after, and the reads.
+
+    With u_i = beta_i (v_i - A^T k_i) for what step i really adds, the steps are those of `matrix.add_chunk` with u for v, and
+
+        u_i = beta_i (v_i - carried_i A_0^T k_i) - sum_{j<i} beta_i within_ij (k_i . k_j) u_j
+
+    is a triangular system for all u of the chunk at once. The gate is beta; within and carried are those of `matrix.Fading`.
+
+    Source: Yang et al. 2024, section 3 (the UT transform); with decay, Yang et al. 2025.
+    """
+    return _delta_chunk_forward(matrix, query, key, value, gate, within, carried)[0]
+
+
+def _delta_chunk_backward(saved, cotangents):
+    matrix, both, gate, within, carried, dots, found, error, inverse, added = saved
+    d_after, d_reads = cotangents
+    length, left, last = added.shape[-2], carried[..., None], within[:, -1, :, None]
+    key, scores, likeness = both[:, length:], dots[:, :length], dots[:, length:]
+    alike = jnp.tril(within * likeness, -1)
+
+    # added = inverse (gate * error), where inverse = (I + gate * alike)^-1.
+    last_found = key @ d_after
+    d_right = inverse.mT @ ((within * scores).mT @ d_reads + last * last_found)
+    d_value = gate * d_right
+    d_gate = jnp.sum(d_right * error, -1) - jnp.sum((d_right @ added.mT) * alike, -1)
+
+    # found = both @ matrix and dots = both @ key^T: queries read, keys are taken off.
+    d_both_found = jnp.concatenate([d_reads, -d_value], -2)
+    d_faded = d_both_found @ added.mT
+    d_faded = jnp.concatenate([d_faded[:, :length], jnp.tril(d_faded[:, length:], -1)], -2)
+    d_dots, d_found = jnp.concatenate([within] * 2, -2) * d_faded, jnp.concatenate([left] * 2, -2) * d_both_found
+    d_both = d_found @ matrix.mT + d_dots @ key
+    d_key = d_both[:, length:] + d_dots.mT @ both + last * (added @ d_after.mT)
+    d_matrix = left[:, -1:] * d_after + both.mT @ d_found
+
+    d_within = d_faded[:, :length] * scores + d_faded[:, length:] * likeness
+    d_within = d_within.at[:, -1].add(jnp.sum(last_found * added, -1))
+    d_carried = jnp.sum(d_both_found * found, -1).reshape(-1, 2, length).sum(1)
+    d_carried = d_carried.at[:, -1].add(jnp.sum(d_after * matrix, (-2, -1)))
+    if len(within) < len(matrix):  # one for all heads
+        d_within, d_carried = d_within.sum(0, keepdims=True), d_carried.sum(0, keepdims=True)
+    return d_matrix, d_both[:, :length], d_key, d_value, d_gate, d_within, d_carried
+
+
+delta_chunk.defvjp(_delta_chunk_forward, _delta_chunk_backward)

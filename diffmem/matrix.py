@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
-from diffmem import edits, layers
+from diffmem import edits, fused, layers
 from diffmem.base import Array, Params, Readout, check_counts
 
 
@@ -61,7 +60,8 @@ class MatrixMemory:
 
     def project(self, params: Params, name: str, x: Array) -> Array:
         """One of the projections: of x [D] as [H, S], of xs [L, D] as [H, L, S]."""
-        flat = layers.dense(params[name], x)
+        weights = params[name]
+        flat = layers.dense(weights, x) if jnp.ndim(x) == 1 else fused.project(weights["kernel"], x) + weights["bias"]
         return jnp.moveaxis(flat.reshape(*x.shape[:-1], self.heads, -1), -2, 0)
 
     def write(self, params: Params, state: Any, x: Array) -> Any:
@@ -167,65 +167,3 @@ def add_chunk(matrix: Array, query: Array, key: Array, value: Array, fade: Fadin
     scores = fade.within * (query @ key.mT)
     reads = scores @ value + fade.carried[..., None] * (query @ matrix)
     return fade.carried[:, -1, None, None] * matrix + (fade.within[:, -1, :, None] * key).mT @ value, reads
-
-
-def delta_chunk(matrix: Array, query: Array, key: Array, value: Array, gate: Array, fade: Fading) -> tuple[Array, Array]:
-    """L steps of A <- rate A, A <- A + k (beta (v - A^T k))^T, each followed by a read q^T A.
-
-    With u_i = beta_i (v_i - A^T k_i) for what step i really adds, the steps are those of `add_chunk` with u for v, and
-
-        u_i = beta_i (v_i - carried_i A_0^T k_i) - sum_{j<i} beta_i within_ij (k_i . k_j) u_j
-
-    is a triangular system for all u of the chunk at once.
-
-    Args:
-        matrix: [H, K, V] before.
-        query: [H, L, K].
-        key: [H, L, K].
-        value: [H, L, V].
-        gate: beta, [H, L].
-        fade: from `fading`.
-
-    Returns:
-        The matrix after, and the reads [H, L, V].
-
-    Source: Yang et al. 2024, section 3 (the UT transform); with decay, Yang et al. 2025.
-    """
-    gate = gate[..., None]
-    lower = jnp.tril(gate * fade.within * (key @ key.mT), -1)
-    added = solve_unit_lower(lower, gate * (value - fade.carried[..., None] * (key @ matrix)))
-    return add_chunk(matrix, query, key, added, fade)
-
-
-def solve_unit_lower(lower: Array, right: Array) -> Array:
-    """Solves (I + lower) x = right for a strictly lower triangular matrix.
-
-    Args:
-        lower: [*batch, L, L].
-        right: [*batch, L, V].
-    """
-    inverse = lax.stop_gradient(invert_unit_lower(lower))
-    return lax.custom_linear_solve(
-        lambda x: x + lower @ x,
-        right,
-        solve=lambda _, b: inverse @ b,
-        transpose_solve=lambda _, b: inverse.mT @ b,
-    )
-
-
-def invert_unit_lower(lower: Array) -> Array:
-    """The inverse of I + lower, by doubling the size of the blocks on the diagonal that are inverted already.
-
-    [A 0; B C]^-1 = [A^-1 0; -C^-1 B A^-1 C^-1]. Every intermediate is part of a true inverse. The shorter way, the product
-    (I - N)(I + N^2)(I + N^4).. of powers, is not an option: with equal keys they grow like binomial coefficients.
-    """
-    size = lower.shape[-1]
-    place = jnp.arange(size)
-    inverse = jnp.broadcast_to(jnp.eye(size, dtype=lower.dtype), lower.shape)
-    block = 1
-    while block < size:
-        row, column = place[:, None] // block, place // block
-        below = jnp.where((row == column + 1) & (row % 2 == 1), lower, 0)
-        inverse = inverse - inverse @ below @ inverse
-        block *= 2
-    return inverse

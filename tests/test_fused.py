@@ -7,6 +7,7 @@ import pytest
 
 import diffmem
 from diffmem import addressing, allocation, edits, fused
+from diffmem.matrix import Fading, add_chunk
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "strict_types")
 
@@ -77,6 +78,36 @@ def blend_case(seed=0, **fixed):
     return tuple(np.broadcast_to(fixed.get(name, value), np.shape(value)) for name, value in case.items())
 
 
+def readable_delta_chunk(matrix, query, key, value, gate, within, carried):
+    gate, left = gate[..., None], carried[..., None]
+    system = jnp.eye(key.shape[1]) + jnp.tril(gate * within * (key @ key.mT), -1)
+    added = jnp.linalg.solve(system, gate * (value - left * (key @ matrix)))
+    return add_chunk(matrix, query, key, added, Fading(within, carried))
+
+
+def delta_chunk_case(seed=0, heads=2, fadings=2, length=6):
+    """Arguments of `delta_chunk`, with a fading for each head or one for all."""
+    rng = np.random.default_rng(seed)
+    return (
+        rng.normal(size=(heads, W, 4)),
+        rng.normal(size=(heads, length, W)),
+        rng.normal(size=(heads, length, W)),
+        rng.normal(size=(heads, length, 4)),
+        rng.uniform(size=(heads, length)),
+        np.tril(rng.uniform(size=(fadings, length, length))),
+        rng.uniform(size=(fadings, length)),
+    )
+
+
+def readable_project(kernel, xs):
+    return xs @ kernel
+
+
+def project_case(seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(W, 4)), rng.normal(size=(N, W))
+
+
 def with_pullback(function):
     """The function's value and the gradients of all arguments for a random cotangent, compiled once per shape."""
 
@@ -97,6 +128,8 @@ def pairs():
         "erase_add": (with_pullback(fused.erase_add), with_pullback(readable_erase_add)),
         "relink": (with_pullback(fused.relink), with_pullback(readable_relink)),
         "blend": (with_pullback(fused.blend), with_pullback(readable_blend)),
+        "project": (with_pullback(fused.project), with_pullback(readable_project)),
+        "delta_chunk": (with_pullback(fused.delta_chunk), with_pullback(readable_delta_chunk)),
     }
 
 
@@ -158,6 +191,16 @@ def test_erase_add_is_the_edit(pairs, fixed):
 def test_blend_is_decay_and_outer(pairs, fixed):
     for seed in range(10):
         hold(pairs["blend"], blend_case(seed, **fixed))
+
+
+@pytest.mark.parametrize(("heads", "fadings", "length"), [(1, 1, 1), (2, 1, 6), (2, 2, 6), (3, 3, 37), (2, 1, 40)])
+def test_delta_chunk_is_a_solved_system(pairs, heads, fadings, length):
+    for seed in range(3):
+        hold(pairs["delta_chunk"], delta_chunk_case(seed, heads, fadings, length))
+
+
+def test_project_is_a_product(pairs):
+    hold(pairs["project"], project_case())
 
 
 RELINK_EDGES = {
@@ -243,8 +286,10 @@ def twice(function, directions):
         (fused.erase_add, readable_erase_add, erase_add_case(seed=3)),
         (fused.relink, readable_relink, relink_case(seed=3)),
         (fused.blend, readable_blend, blend_case(seed=3)),
+        (fused.project, readable_project, project_case(seed=3)),
+        (fused.delta_chunk, readable_delta_chunk, delta_chunk_case(seed=3)),
     ],
-    ids=["focus", "erase_add", "relink", "blend"],
+    ids=["focus", "erase_add", "relink", "blend", "project", "delta_chunk"],
 )
 def test_second_derivatives(fast, readable, arguments):
     rng = np.random.default_rng(4)

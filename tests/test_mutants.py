@@ -24,9 +24,11 @@ from diffmem.memories.ntm import NTM
 from diffmem.memories.rmc import RMC
 from tests import contract, test_matrix, test_oracles
 from tests.test_fused import (
+    delta_chunk_case,
     erase_add_case,
     focus_case,
     hold,
+    readable_delta_chunk,
     readable_erase_add,
     readable_focus,
     readable_relink,
@@ -91,6 +93,14 @@ def erase_add_comparison():
 
 def relink_comparison():
     hold((with_pullback(fused.relink), with_pullback(readable_relink)), relink_case(seed=3))
+
+
+def delta_chunk_comparison():
+    hold((with_pullback(fused.delta_chunk), with_pullback(readable_delta_chunk)), delta_chunk_case(seed=3))
+
+
+def inverse_comparison():
+    test_matrix.hold_inverse(5)
 
 
 def chunk_comparison():
@@ -367,12 +377,20 @@ MUTANTS = {
         oracle(DELTA),
     ),
     "delta: a chunk does not fade": (
-        source(matrix, "delta_chunk", ("gate * fade.within * (key", "gate * jnp.sign(fade.within) * (key")),
+        source(fused, "delta_chunk", ("gate * within * dots", "gate * jnp.sign(within) * dots")),
         chunk_comparison,
     ),
     "delta: the inverse stops early": (
-        source(matrix, "invert_unit_lower", ("while block < size", "while 2 * block < size")),
-        chunk_comparison,
+        source(fused, "invert_unit_lower", ("while block < size", "while 2 * block < size")),
+        inverse_comparison,
+    ),
+    "delta: no gradient from what is left of the old": (
+        source(fused, "delta_chunk", ("d_found @ matrix.mT + d_dots @ key", "d_dots @ key")),
+        delta_chunk_comparison,
+    ),
+    "delta: a gate without the steps that follow": (
+        source(fused, "delta_chunk", ("- jnp.sum((d_right @ added.mT) * alike, -1)", "")),
+        delta_chunk_comparison,
     ),
     "fading by a difference of long sums": (
         source(

@@ -400,7 +400,7 @@ def test_no_episode_ends(tmp_path, capfd):
     assert "| no episode ended |" in agents.agents([result])
 
 
-@pytest.mark.parametrize("per_step, speed", [(0.5, 2 * 48 / 0.5), (0.0, None)], ids=["measured", "shorter_than_the_clock"])
+@pytest.mark.parametrize(("per_step", "speed"), [(0.5, 2 * 48 / 0.5), (0.0, None)], ids=["measured", "shorter_than_the_clock"])
 def test_speed(whole, tmp_path, per_step, speed):
     run, folder, _ = whole
     timed = [{**line, "seconds": per_step * line["step"]} for line in lines(folder)]

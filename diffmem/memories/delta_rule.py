@@ -6,9 +6,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from diffmem import addressing, edits, layers
+from diffmem import addressing, edits, fused, layers
 from diffmem.base import Array, Params, Readout, check_choice, register
-from diffmem.matrix import MatrixMemory, MatrixState, delta_chunk, fading
+from diffmem.matrix import MatrixMemory, MatrixState, fading
 
 
 class DeltaControls(NamedTuple):
@@ -128,5 +128,5 @@ class DeltaRule(MatrixMemory):
     def step_all(self, params: Params, state: MatrixState, xs: Array, starts: Array) -> tuple[MatrixState, Readout]:
         do = self.controls(params, xs)
         fade = fading(starts, do.log_rate, xs.dtype)
-        matrix, reads = delta_chunk(state.matrix, do.query, do.key, do.value, do.gate, fade)
+        matrix, reads = fused.delta_chunk(state.matrix, do.query, do.key, do.value, do.gate, *fade)
         return MatrixState(matrix), Readout(reads.swapaxes(0, 1))
