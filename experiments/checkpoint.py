@@ -60,7 +60,7 @@ class Checkpoints:
         source = f"checkpoint {self.folder / str(step)}"
         try:
             stored = self._checkpointer.checkpointables_metadata(step).metadata["state"]
-            check_shapes(_named(stored), _named(like), source)
+            check_shapes(named_shapes(stored), named_shapes(like), source)
             shape = lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding)  # noqa: E731
             abstract = jax.tree.map(shape, _present(like))
             return like._replace(**self._checkpointer.load_checkpointables(step, {"state": abstract})["state"])
@@ -148,7 +148,7 @@ def _present(state: Any) -> dict[str, Any]:
     return {name: tree for name, tree in state._asdict().items() if tree is not None}
 
 
-def _named(tree: Any) -> dict[str, tuple]:
+def named_shapes(tree: Any) -> dict[str, tuple]:
     """Shapes by path; a random key counts as the numbers it is stored as."""
 
     def shape(leaf):

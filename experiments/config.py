@@ -107,6 +107,8 @@ class Config(Generic[TaskT, MemoryT]):
     """Weight of how much writing changes the slots, per sequence, beside the loss; see experiments.effort."""
     curriculum: float = 0.0
     """Loss below which training goes on to the next length: it begins with the shortest one. 0: all lengths from the start."""
+    start_from: str = ""
+    """Run, checkpoint or name of committed weights whose parameters training begins with, seed by seed. "": fresh ones."""
     batch: int = 16
     """Sequences per step."""
     steps: int = 1000

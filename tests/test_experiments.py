@@ -199,6 +199,38 @@ def test_a_run_from_before_a_field_existed_goes_on(tiny, tmp_path):
         runs.claim(tmp_path / "run", "lstm_copy", learned)
 
 
+@pytest.fixture
+def warm(tiny, uninterrupted):
+    """A run that begins with the parameters of another, and changes them by next to nothing."""
+    optimizer = dataclasses.replace(tiny.optimizer, name="sgd", learning_rate=1e-30)
+    return dataclasses.replace(tiny, start_from=str(uninterrupted[0]), optimizer=optimizer, seed=7)
+
+
+def test_a_run_starts_from_another_ones_parameters_and_then_needs_it_no_more(warm, uninterrupted, tmp_path):
+    shutil.copytree(uninterrupted[0], tmp_path / "other")
+    warm, folder = dataclasses.replace(warm, start_from=str(tmp_path / "other")), tmp_path / "run"
+    state = train.train("lstm_copy", warm, folder, progress=False)
+    assert same(state.params, uninterrupted[1].params)
+    assert losses(folder)[-1][1] != losses(uninterrupted[0])[-1][1]  # on other sequences
+    shutil.rmtree(tmp_path / "other")
+    shutil.rmtree(folder / "checkpoints" / "30")
+    assert same(train.train("lstm_copy", warm, folder, progress=False), state)
+    assert same(runs.find(str(folder))[2], state.params)
+
+
+def test_what_a_run_cannot_start_from_is_refused_before_the_folder_is_claimed(warm, uninterrupted, tmp_path):
+    def refused(message, **changes):
+        with pytest.raises(ValueError, match=message):
+            train.train("lstm_copy", dataclasses.replace(warm, **changes), tmp_path / "run", progress=False)
+        assert not (tmp_path / "run").exists()
+
+    refused("'ntm_cpy' is no run: .* did you mean 'ntm_copy'", start_from="ntm_cpy")
+    refused("Config.seeds is 3, but .* holds 2", seeds=3)
+    larger = dataclasses.replace(warm.memory, hidden_size=8)
+    refused(r"holds .* as \[.*7.*\], but this configuration needs \[.*8.*\]", memory=larger)
+    refused("holds the parameters of another model: .* is in one only", hidden=(4,))
+
+
 def test_an_unknown_log_is_refused_before_the_folder_is_claimed(tiny, tmp_path, monkeypatch):
     monkeypatch.setenv("DIFFMEM_LOG", "wandbb")
     with pytest.raises(ValueError, match="DIFFMEM_LOG names 'wandbb'; legal: 'tensorboard', 'wandb'"):
