@@ -300,7 +300,7 @@ def test_slots_can_change_after_training():
 
 
 def test_bypass_dropout_drops_the_controllers_output_only():
-    memory = diffmem.control(diffmem.NTM(input_size=50, slots=5, width=3), 4)
+    memory = diffmem.control(diffmem.Hebbian(input_size=50, key_size=2, value_size=3), 4)
     model = SequenceModel(memory, 2, bypass_dropout=0.5)
     params, xs = model.init_params(jax.random.key(0)), jax.random.normal(jax.random.key(1), (40, 4))
     values = model(params, xs)[2].value
@@ -311,7 +311,8 @@ def test_bypass_dropout_drops_the_controllers_output_only():
     kept = np.asarray(dropped[:, :50] != 0)
     np.testing.assert_allclose(dropped[:, :50][kept], 2 * values[:, :50][kept], rtol=1e-6)
     assert 0.45 < kept.mean() < 0.55
-    config = dataclasses.replace(configs.load("dnc_copy"), bypass_dropout=0.3, memory=diffmem.DNC(7, slots=4, width=3), batch=2)
+    small = {"memory": diffmem.GRU(7, 3), "task": Copy(max_length=2), "batch": 2}
+    config = dataclasses.replace(configs.load("dnc_copy"), bypass_dropout=0.3, **small)
     one = train.initial_state(dataclasses.replace(config, steps=1))
     first = jax.tree.map(lambda a: a[0], (one.params, one.optimizer, one.key))
     losses = [jax.jit(train.make_update(dataclasses.replace(config, bypass_dropout=p)))(*first, None)[2] for p in (0.3, 0.0)]
@@ -321,7 +322,7 @@ def test_bypass_dropout_drops_the_controllers_output_only():
 def test_writing_costs_what_it_changes():
     """The gradient is that of the loss and of sum |M_t - M_{t-1}|, step by step; the task's loss alone is logged."""
     config, memory = configs.load("ntm_copy"), diffmem.NTM(input_size=6, slots=5, width=3)
-    config = dataclasses.replace(config, task=Copy(max_length=2), memory=memory, write_cost=0.5)
+    config = dataclasses.replace(config, task=Copy(max_length=1), memory=memory, write_cost=0.5)
     task, model = config.task, config.model()
     params, key = model.init_params(jax.random.key(0)), jax.random.key(1)
     _, _, value, gradients = jax.jit(train.make_update(config))(params, config.optimizer.build(1).init(params), key, None)

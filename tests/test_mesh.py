@@ -51,13 +51,15 @@ def losses(folder):
 
 
 def environment(**more):
-    return {**os.environ, "JAX_PLATFORMS": "cpu", **more}
+    """That of the tests, but for its devices: a process has those that it makes itself."""
+    flags = [flag for flag in os.environ.get("XLA_FLAGS", "").split() if "device_count" not in flag]
+    return {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": " ".join(flags), **more}
 
 
 def test_batch_and_slots_over_eight_devices_and_on_another_mesh(tmp_path):
     """Two updates on data=4,slots=2, the others on data=8, from the checkpoint of the first."""
     script = textwrap.dedent(ON_EIGHT).format(arguments=[*TINY, "--steps", "4"], folder=str(tmp_path))
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment(XLA_FLAGS=""))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment())
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[-1] == "8"
     assert len(losses(tmp_path / "many")) == 4
@@ -66,9 +68,7 @@ def test_batch_and_slots_over_eight_devices_and_on_another_mesh(tmp_path):
 
 def launch(out, steps, process, port, **more):
     """One of the two processes of a run."""
-    env = environment(
-        JAX_COORDINATOR_ADDRESS=f"127.0.0.1:{port}", JAX_NUM_PROCESSES="2", JAX_PROCESS_ID=str(process), XLA_FLAGS="", **more
-    )
+    env = environment(JAX_COORDINATOR_ADDRESS=f"127.0.0.1:{port}", JAX_NUM_PROCESSES="2", JAX_PROCESS_ID=str(process), **more)
     options = ["--steps", str(steps), "--out", str(out), "--distributed", "--mesh", "data=2"]
     command = [sys.executable, "-m", "experiments.train", *TINY, *options]
     return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -90,7 +90,7 @@ def run_both(out, steps):
 
 def alone(out, steps):
     command = [sys.executable, "-m", "experiments.train", *TINY, "--steps", str(steps), "--out", str(out), "--no-evaluate"]
-    subprocess.run(command, check=True, capture_output=True, env=environment(XLA_FLAGS=""))
+    subprocess.run(command, check=True, capture_output=True, env=environment())
     return losses(out)
 
 

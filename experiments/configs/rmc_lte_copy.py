@@ -1,7 +1,6 @@
 """RMC on memorisation: numbers of up to 10 digits, said again.
 
     python -m experiments.train rmc_lte_copy
-    python -m experiments.train rmc_lte_copy --task.kind reverse --out runs/rmc_lte_reverse
 
 Paper: 100 % of characters for copy and reverse, 99.8 % for double (table 1).
 Here: a small memory, lengths mixed in training.
@@ -20,7 +19,7 @@ config = Config(
     hidden=(128,),
     optimizer=Optimizer("adam", learning_rate=1e-3, warmup=200, cooldown=0.2, clip_norm=1.0),
     batch=64,
-    steps=10_000,
+    steps=20_000,
     log_every=100,
     checkpoint_every=1000,
     lengths=("1-10", "1", "5", "10"),
