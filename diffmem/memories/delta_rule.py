@@ -39,7 +39,7 @@ class DeltaRule(MatrixMemory):
     Step:   write, then read with the same x as the query.
 
     A chunk of L steps is a triangular system of L equations and a few matrix products (the WY, or UT, form). Time is linear
-    in T. For backpropagation a head keeps K V / L + 4 L + 6 (K + V) numbers a step, about; with `remat` of `unroll`, K V /
+    in T. For backpropagation a head keeps K V / L + 4 L + 4 (K + V) numbers a step, about; with `remat` of `unroll`, K V /
     remat and no more.
 
     Args:
