@@ -109,13 +109,23 @@ class Plastic:
 
     def write(self, params: Params, state: PlasticState, x: Array) -> PlasticState:
         before = state.hidden.reshape(self.heads, -1)
-        # Kept for the backward pass are its arguments, not the product of the matrix's size within.
-        recall = jax.checkpoint(lambda h, matrix: jnp.einsum("hi,hij->hj", h, matrix[0] * matrix[1]), prevent_cse=False)
-        recalled = recall(before, (params["plasticity"], state.hebb)).ravel()
+        # Kept for the backward pass are its arguments, not the products of the matrix's size within.
+        recall = jax.checkpoint(self._recall, prevent_cse=False)
+        recalled = recall(params["plasticity"], state.hebb, before).ravel()
         driven = layers.dense(params["input"], x)
         hidden = jnp.tanh(state.hidden @ params["hidden"]["kernel"] + recalled + driven)
         hebb, trace = self._learn(params, state, before, hidden)
         return PlasticState(hidden, hebb, trace)
+
+    @staticmethod
+    def _recall(plasticity: Array, hebb: Array, before: Array) -> Array:
+        """What the plastic part says, [heads, units].
+
+        The gradient of a matrix that all sequences share is a sum over the batch, of matrices: slow on a CPU, unless it is a
+        product. Hence the product with a one, which must not look constant; see `fused.relink`.
+        """
+        one = jnp.where(before[:1, :1] <= jnp.inf, 1, 0).astype(before.dtype)
+        return jnp.einsum("hi,hij->hj", before, jnp.einsum("ab,bhij->hij", one, plasticity[None]) * hebb)
 
     def _learn(self, params: Params, state: PlasticState, before: Array, hidden: Array) -> tuple[Array, Any]:
         """The plastic part and the trace after one more pair of activities."""
