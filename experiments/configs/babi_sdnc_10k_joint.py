@@ -9,14 +9,9 @@ Hardware: an accelerator; hundreds of hours on CPU cores.
 Expected: not run yet.
 """
 
-from diffmem import SDNC, control
-from experiments.config import Optimizer
-from experiments.stories import StoryConfig
+from dataclasses import replace
 
-config = StoryConfig(
-    memory=control(SDNC(input_size=256, slots=1024, width=32, heads=4), 64, clip=20.0),
-    epochs=20,
-    checkpoint_every=1,
-    buckets=(10, 20, 40, 70),
-    optimizer=Optimizer("adam", learning_rate=3e-4, clip_norm=10.0, cooldown=0.5),
-)
+from diffmem import SDNC, control
+from experiments.configs import babi_dnc_10k_joint
+
+config = replace(babi_dnc_10k_joint.config, memory=control(SDNC(input_size=256, slots=1024, width=32, heads=4), 64, clip=20.0))
