@@ -189,7 +189,7 @@ blend.defvjp(_blend_forward, _blend_backward)
 
 @jax.custom_vjp
 def project(kernel: Float[Array, "D F"], xs: Float[Array, "L D"]) -> Float[Array, "L F"]:
-    """Xs @ kernel, for all steps of a chunk.
+    """The product xs @ kernel, for all steps of a chunk.
 
     Autodiff forms the kernel's gradient as a product that begins with the cotangent, which XLA transposes number by number on
     a CPU.
