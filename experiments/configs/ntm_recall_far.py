@@ -3,7 +3,7 @@
     python -m experiments.train ntm_recall_far --seeds 3
 
 Paper: under 1 bit at 15 items, trained on 2 to 6 (section 4.3).
-Here: begins with the committed weights of `ntm_recall_adam`; writing has a small cost, which from the start would be in the way.
+Here: begins with the weights of `ntm_recall_adam`; writing has a small cost, which would be in the way from the start.
 Hardware: one CPU core, about two minutes per seed.
 Expected: see docs/results.md.
 """
