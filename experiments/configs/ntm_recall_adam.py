@@ -3,7 +3,7 @@
     python -m experiments.train ntm_recall_adam --seeds 3
 
 Paper: four heads, 256 units, RMSProp 1e-4; near zero within 30,000 episodes, under 1 bit at 15 items (section 4.3, table 1).
-Here: the paper's sizes; Adam, sixteen sequences per step, 64,000 in all. `ntm_recall_far` goes on from here.
+Here: the paper's sizes; Adam, sixteen sequences per step, 64,000 in all.
 Hardware: one CPU core, about three minutes per seed.
 Expected: near zero at 2 to 6 items for the seeds that find the way; see docs/results.md.
 """
