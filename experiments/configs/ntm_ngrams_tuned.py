@@ -4,8 +4,8 @@
 
 Paper: 133.5 to 134 bits where the optimum is about 133, after a million sequences (section 4.4, figure 13).
 Here: begins with the committed weights of `ntm_ngrams`, half of whose last sequences had shorter contexts.
-Hardware: one CPU core, about ten minutes per seed.
-Expected: see docs/results.md; compare with `optimal_bits_per_sequence`, the Bayes estimator on the same sequences.
+Hardware: one CPU core, about eight minutes per seed.
+Expected: 0.6 bits above `optimal_bits_per_sequence`, the Bayes estimator on the same sequences.
 """
 
 from dataclasses import replace
