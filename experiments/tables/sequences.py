@@ -13,7 +13,7 @@ HEADLINES = (
     ("ntm_copy", "120", "wrong_bits_per_sequence", "a few local errors, one global"),
     ("lstm_copy", "30", "wrong_bits_per_sequence", "degrades right after 20"),
     ("ntm_recall", "6", "bits_per_sequence", "near zero within 30,000 episodes"),
-    ("ntm_recall", "15", "bits_per_sequence", "under 1"),
+    ("ntm_recall_adam", "15", "bits_per_sequence", "under 1"),
     ("ntm_ngrams_tuned", "200", "bits_per_sequence", "133.5 to 134, optimum about 133 (figure)"),
     ("ntm_repeat_copy", "10", "bits_per_sequence", "near zero (figure)"),
     ("ntm_priority_sort", "20", "bits_per_sequence", "18 to 20 after 1M sequences (figure)"),
