@@ -29,7 +29,7 @@ from diffmem.tasks import sample_lengths
 from experiments import config as configs
 from experiments import mesh as meshes
 from experiments import runs
-from experiments.checkpoint import Checkpoints, named_shapes
+from experiments.checkpoint import Checkpoints, check_shapes, named_shapes
 from experiments.config import Config
 from experiments.effort import Metered
 from experiments.log import writer, writers
@@ -58,7 +58,8 @@ def begin_from(config: Config, state: TrainState) -> TrainState:
     """The state with the parameters of `config.start_from`, if that says where to find any.
 
     Raises:
-        ValueError: no such run, fewer seeds there than here, or parameters of other sizes.
+        ValueError: no such run, fewer seeds there than here, or parameters of another model.
+        WrongSizes: parameters of other sizes.
     """
     if not config.start_from:
         return state
@@ -67,12 +68,11 @@ def begin_from(config: Config, state: TrainState) -> TrainState:
     if have.keys() != want.keys():
         one = sorted(have.keys() ^ want.keys())[0]
         raise ValueError(f"{source} holds the parameters of another model: {one} is in one only")
-    for name, (seeds, *shape) in have.items():
-        if shape != [*want[name][1:]]:
-            raise ValueError(f"{source} holds {name} as {shape}, but this configuration needs {[*want[name][1:]]}")
-        if seeds < config.seeds:
-            raise ValueError(f"Config.seeds is {config.seeds}, but {source} holds {seeds}")
-    return state._replace(params=jax.tree.map(lambda a: jnp.asarray(a[: config.seeds]), params))
+    if (seeds := len(jax.tree.leaves(params)[0])) < config.seeds:
+        raise ValueError(f"Config.seeds is {config.seeds}, but {source} holds {seeds}")
+    params = jax.tree.map(lambda a: jnp.asarray(a[: config.seeds]), params)
+    check_shapes(named_shapes(params), want, source)
+    return state._replace(params=params)
 
 
 def next_lesson(config: Config, state: TrainState, losses: np.ndarray) -> TrainState:
@@ -137,15 +137,16 @@ def train(name: str, config: Config, folder: Path, *, mesh: str = "", progress: 
     jax.eval_shape(lambda key: config.task.sample(key, 1, config.task.lengths[1]), jax.random.key(0))
     laid = meshes.build(mesh, config)
     writes, state = meshes.first_process(), initial_state(config)
-    if runs.claimed(folder) is None:
-        begin_from(config, state)  # refused, if it must be, before the folder is claimed
+    if new := runs.claimed(folder) is None:
+        state = begin_from(config, state)  # refused, if it must be, before the folder is claimed
     if writes:
         runs.claim(folder, name, config)
     meshes.wait_for_all("claimed")
     run_chunk = make_chunk(config, laid)
     metrics = folder / "metrics.jsonl" if writes else Path(os.devnull)
     with Checkpoints(folder / "checkpoints") as checkpoints:
-        state = state if checkpoints.steps() else begin_from(config, state)
+        if not new and not checkpoints.steps():  # stopped before the first
+            state = begin_from(config, state)
         state = checkpoints.resume(meshes.place(state, laid))
         step = int(state.step)
         if writes:

@@ -212,6 +212,8 @@ def test_a_run_starts_from_another_ones_parameters_and_then_needs_it_no_more(war
     state = train.train("lstm_copy", warm, folder, progress=False)
     assert same(state.params, uninterrupted[1].params)
     assert losses(folder)[-1][1] != losses(uninterrupted[0])[-1][1]  # on other sequences
+    shutil.rmtree(folder / "checkpoints")  # stopped before the first one
+    assert same(train.train("lstm_copy", warm, folder, progress=False), state)
     shutil.rmtree(tmp_path / "other")
     shutil.rmtree(folder / "checkpoints" / "30")
     assert same(train.train("lstm_copy", warm, folder, progress=False), state)
@@ -227,7 +229,7 @@ def test_what_a_run_cannot_start_from_is_refused_before_the_folder_is_claimed(wa
     refused("'ntm_cpy' is no run: .* did you mean 'ntm_copy'", start_from="ntm_cpy")
     refused("Config.seeds is 3, but .* holds 2", seeds=3)
     larger = dataclasses.replace(warm.memory, hidden_size=8)
-    refused(r"holds .* as \[.*7.*\], but this configuration needs \[.*8.*\]", memory=larger)
+    refused(r"holds \(2, .*7.*\) for .*, but this configuration needs \(2, .*8.*\)", memory=larger)
     refused("holds the parameters of another model: .* is in one only", hidden=(4,))
 
 
