@@ -52,12 +52,11 @@ class Reader:
     Stories are padded to the sizes that the config trains with, so that it compiles once for each of them.
 
     Args:
-        config: of the run.
-        part: one of its models; the best restart is used.
+        part: one of a run's models; its best restart is used.
     """
 
-    def __init__(self, config: StoryConfig, part: evaluation.Part):
-        memory: Any = config.memory
+    def __init__(self, part: evaluation.Part):
+        config, memory = part.config, part.config.memory
         self.memory, self.vocabulary = memory, part.vocabulary
         self.sizes = config.sizes()
         self.slots = self.sizes[-1]
@@ -315,7 +314,7 @@ def main(arguments: list[str]) -> None:
     trained = f"task {part.tasks[0]}, {TASKS[part.tasks[0] - 1]}" if len(part.tasks) == 1 else f"{len(part.tasks)} tasks"
     more = f"; --task chooses another of {', '.join(parts)}" if len(parts) > 1 and options.task is None else ""
     print(f"{name}, {source}: model {label}, {type(config.memory).__name__}, trained on {trained}{more}")
-    reader = Reader(config, part)
+    reader = Reader(part)
     session = Session(reader, options.picture)
     if options.picture is not None and not {"hops", "passes"} & vars(reader.memory).keys():
         note(f"no picture: {type(reader.memory).__name__} has no attention to draw")

@@ -1,9 +1,11 @@
 """What a run is: one frozen dataclass, whose fields are the launchers' options."""
 
+import ast
 import dataclasses
 import importlib
 import json
 import math
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
@@ -30,6 +32,30 @@ def length_range(text: str) -> tuple[int, int]:
     if len(ends) > 2 or not all(end.isdigit() for end in ends) or int(ends[0]) > int(ends[-1]) or int(ends[0]) < 1:
         raise ValueError(f"length {text!r}; legal: a positive integer such as 20, or a range such as 1-20")
     return int(ends[0]), int(ends[-1])
+
+
+def parse_options(options: tuple[str, ...]) -> dict[str, Any]:
+    """Fields from strings such as "slots=64" or "order=write_read".
+
+    Raises:
+        ValueError: there is no "=".
+    """
+    fields = {}
+    for option in options:
+        name, equals, value = option.partition("=")
+        if not equals:
+            raise ValueError(f"option {option!r} has no value; legal: name=value, such as slots=64")
+        try:
+            read = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            read = {"true": True, "false": False}.get(value, value)
+        fields[name.replace("-", "_")] = read
+    return fields
+
+
+def split_options(text: str) -> tuple[str, ...]:
+    """Options from a text such as "decay_limits=(1e-6,2.0),trace_size=9": only a comma before a name and "=" parts them."""
+    return tuple(re.split(r",(?=[\w-]+=)", text)) if text else ()
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ import tyro
 
 from diffmem import envs
 from experiments import ppo, runs
+from experiments.config import split_options
 from experiments.rl import Config
-from experiments.rl.config import split_options
 from experiments.runtime import launch, use_compilation_cache, use_cpu_cores
 
 RESULTS = runs.RESULTS / "rl" / "sweep.jsonl"

@@ -42,14 +42,13 @@ def params_of(config):
     return jax.device_get(jax.jit(jax.vmap(config.model(VOCABULARY).init_params))(jax.random.split(jax.random.key(0))))
 
 
-def part_of(config, tasks=(1,)) -> evaluation.Part:
+def part_of(config) -> evaluation.Part:
     """A model whose second restart is the best."""
-    return evaluation.Part(tasks, VOCABULARY, params_of(config), [9.0, 2.0])
+    return evaluation.Part(config, VOCABULARY, params_of(config), [9.0, 2.0])
 
 
 def reader_of(name) -> ask.Reader:
-    config = config_of(MEMORIES[name])
-    return Reader(config, part_of(config))
+    return Reader(part_of(config_of(MEMORIES[name])))
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +60,9 @@ def reader():
 def fake(monkeypatch, reader):
     """Gives main a run of two single-task models, which share a reader; returns a function that runs it on some input."""
     config = config_of(MEMORIES["memn2n"], tasks=(2, 7), joint=False)
-    parts = {"qa2": part_of(config, (2,)), "qa7": part_of(config, (7,))}
+    parts = {"qa2": part_of(dataclasses.replace(config, tasks=(2,))), "qa7": part_of(dataclasses.replace(config, tasks=(7,)))}
     monkeypatch.setattr(ask, "find", lambda run: ("tiny", config, parts, run))
-    monkeypatch.setattr(ask, "Reader", lambda config, part: reader)
+    monkeypatch.setattr(ask, "Reader", lambda part: reader)
 
     def run(*arguments, piped="", keyboard=False):
         stream = io.StringIO(piped)
@@ -257,7 +256,7 @@ def test_keyboard_goes_on_after_a_mistake_and_until_quit(fake, capsys):
 
 def test_memory_without_attention(fake, monkeypatch, capsys, tmp_path):
     lstm = reader_of("lstm")
-    monkeypatch.setattr(ask, "Reader", lambda config, part: lstm)
+    monkeypatch.setattr(ask, "Reader", lambda part: lstm)
     fake("--picture", tmp_path / "a.png", piped=PIPED)
     out, err = capsys.readouterr()
     assert "(LSTM has no attention to show)" in out

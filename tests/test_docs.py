@@ -160,5 +160,5 @@ def test_committed_story_weights_give_the_committed_errors(path):
     published = json.loads((runs.RESULTS / "stories" / path.with_suffix(".json").name).read_text())["error_percent"]
     tasks = tuple(task for task in (1, 4, 15, 19) if str(task) in published)
     told = data.stories(tasks, config.setting, "valid")
-    for task, error in evaluation.evaluate(config, parts, told)["error_percent"].items():
+    for task, error in evaluation.evaluate(parts, told)["error_percent"].items():
         assert error == pytest.approx(published[task], abs=0.3), f"{name}, task {task}"

@@ -18,8 +18,9 @@ import diffmem
 from diffmem import envs
 from experiments import evaluate, ppo, ppo_sweep
 from experiments.checkpoint import Checkpoints
+from experiments.config import parse_options, split_options
 from experiments.rl import Config, advantages, collect, evaluation, initial_agents, learn, make_optimizer
-from experiments.rl.config import CORES, NUMBERS, parse_options, split_options
+from experiments.rl.config import CORES, NUMBERS
 from experiments.rl.learning import loss, refreshed, samples_of
 from experiments.runtime import Diverged
 from experiments.tables import agents

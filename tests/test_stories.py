@@ -82,7 +82,11 @@ def test_an_interrupted_run_ends_bit_identical(copy, tmp_path, monkeypatch):
 
 
 def test_one_model_a_task_and_evaluation_of_a_folder(copy, tmp_path, capsys):
-    config = dataclasses.replace(SMALL, tasks=(1, 15), joint=False, epochs=2, restarted=(15, 15), checkpoint_every=1)
+    config = dataclasses.replace(
+        SMALL,
+        **{"tasks": (1, 15), "joint": False, "epochs": 2, "restarted": (15, 15), "checkpoint_every": 1},
+        task_options=("15:tying=layerwise", "15:width=6"),
+    )
     stories.train("babi_memn2n", config, tmp_path / "run", progress=False)
     result = evaluate.main([str(tmp_path / "run"), "--data-dir", str(copy / "en"), "--json", str(tmp_path / "found.json")])
     assert json.loads((tmp_path / "found.json").read_text())["error_percent"] == result["error_percent"]
@@ -92,6 +96,9 @@ def test_one_model_a_task_and_evaluation_of_a_folder(copy, tmp_path, capsys):
         assert len(result["seeds"][part]) == seeds
         chosen = result["chosen"][part] - config.seed
         assert result["seeds"][part][chosen][task] == result["error_percent"][task]
+    memories = {name: part.config.memory for name, part in evaluation.find(str(tmp_path / "run"))[2].items()}
+    assert memories["qa1"] == SMALL.memory
+    assert memories["qa15"] == dataclasses.replace(SMALL.memory, tying="layerwise", width=6)
     for step in (1, 2):
         one = tmp_path / "run" / "qa15" / "checkpoints" / str(step)
         found = evaluate.main([str(one), "--data-dir", str(copy / "en")])
@@ -338,9 +345,9 @@ def test_some_tasks_have_the_first_epochs_to_themselves(copy):
 
 def test_what_cannot_be_read_is_counted_by_kind():
     vocabulary = Vocabulary.of([Story(("a b",), (Question("a c?", "b", (0,), 1),))])
-    part = evaluation.Part((1, 2), vocabulary, None, [0.0])
+    part = evaluation.Part(dataclasses.replace(SMALL, tasks=(1, 2)), vocabulary, None, [0.0])
     longer = Story(("a zork", "a b b b", "b"), (Question("A c?", "a", (), 0), Question("c", "B", (), 3)))
-    notes = evaluation.unreadable(SMALL, {"joint": part}, {1: [longer, longer], 2: [Story(("b",) * 13, ())], 3: [longer]})
+    notes = evaluation.unreadable({"joint": part}, {1: [longer, longer], 2: [Story(("b",) * 13, ())], 3: [longer]})
     assert notes == [
         "task 1: 1 word(s) that the model does not know, read as unknown: zork",
         "task 1: 1 sentence(s) cut at 2 words: a b b b",
@@ -350,7 +357,7 @@ def test_what_cannot_be_read_is_counted_by_kind():
     ]
     long = Story(("b",) * 13, (Question("a?", "b", (), 12), Question("c?", "b", (), 13)))
     line = "tasks 1, 2: 2 question(s) about more than 12 sentences, of which the oldest are dropped: c?"
-    assert evaluation.unreadable(SMALL, {"joint": part}, {1: [long], 2: [long]}) == [line]
+    assert evaluation.unreadable({"joint": part}, {1: [long], 2: [long]}) == [line]
 
 
 @pytest.mark.parametrize(
@@ -359,6 +366,10 @@ def test_what_cannot_be_read_is_counted_by_kind():
         ({"tasks": (0,)}, r"StoryConfig.tasks is \(0,\); legal: task numbers from 1 to 20"),
         ({"restarted": (1,)}, r"StoryConfig.restarted is \(1,\); legal: task numbers from 1 to 20, with joint=False"),
         ({"joint": False, "restarted": (21,)}, r"StoryConfig.restarted is \(21,\); legal"),
+        ({"task_options": ("1:width=6",)}, "StoryConfig.task_options has '1:width=6'; legal: a task .* with joint=False"),
+        ({"joint": False, "task_options": ("width=6",)}, "StoryConfig.task_options has 'width=6'; legal: a task from 1"),
+        ({"joint": False, "task_options": ("1:widht=6",)}, "MemN2N has no field 'widht'; did you mean 'width'"),
+        ({"joint": False, "task_options": ("1:width",)}, "option 'width' has no value; legal: name=value"),
         ({"again": (2,)}, r"StoryConfig.again is \(2,\); legal: numbers of its tasks, \(1,\)"),
         ({"first": (1,)}, r"StoryConfig.first is \(1,\) for first_epochs 0; legal: .* first_epochs > 0, or neither"),
         ({"first": (1,), "first_epochs": 1, "joint": False}, r"StoryConfig.first is \(1,\) .* in a joint run"),

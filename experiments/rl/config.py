@@ -1,9 +1,7 @@
 """What a run of PPO is: a frozen dataclass, whose fields are the launcher's options."""
 
-import ast
 import dataclasses
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,6 +13,7 @@ import diffmem
 from diffmem import envs
 from diffmem.base import build, check_choice, check_counts, check_number, check_sizes, suggest
 from diffmem.models import ActorCritic, FlatEncoder, GridEncoder
+from experiments.config import parse_options
 
 # Settings of a memory as an agent's core where they differ from the class's own: a recurrent state of a few hundred numbers,
 # as GRU-256 and FFM with 32 traces of 4 periods have. `hidden_size` and `output_size` are the encoder's width.
@@ -244,27 +243,3 @@ class Config(Settings):
     def to_json(self) -> dict[str, Any]:
         """The config as plain numbers and strings."""
         return json.loads(json.dumps(dataclasses.asdict(self)))
-
-
-def parse_options(options: tuple[str, ...]) -> dict[str, Any]:
-    """Fields from strings such as "slots=64" or "order=write_read".
-
-    Raises:
-        ValueError: there is no "=".
-    """
-    fields = {}
-    for option in options:
-        name, equals, value = option.partition("=")
-        if not equals:
-            raise ValueError(f"option {option!r} has no value; legal: name=value, such as slots=64")
-        try:
-            read = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            read = {"true": True, "false": False}.get(value, value)
-        fields[name.replace("-", "_")] = read
-    return fields
-
-
-def split_options(text: str) -> tuple[str, ...]:
-    """Options from a text such as "decay_limits=(1e-6,2.0),trace_size=9": only a comma before a name and "=" parts them."""
-    return tuple(re.split(r",(?=[\w-]+=)", text)) if text else ()

@@ -13,7 +13,8 @@ import tyro
 
 from experiments import runs
 from experiments.checkpoint import Checkpoints
-from experiments.rl.config import Config, split_options
+from experiments.config import split_options
+from experiments.rl.config import Config
 from experiments.rl.learning import collect, initial_agents
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal
 
 from diffmem import DMN, DMNPlus, MemN2N, MemNN
-from diffmem.base import check_counts
+from diffmem.base import build, check_counts
 from diffmem.models import Bags, QuestionAnswering, Sentences, Stream, Words
 from diffmem.tasks.babi import Vocabulary
-from experiments.config import MemoryT, Optimizer
+from experiments.config import MemoryT, Optimizer, parse_options
 
 ALL = tuple(range(1, 21))
 
@@ -53,6 +53,8 @@ class StoryConfig(Generic[MemoryT]):
     """Independent runs, trained side by side on the same order of questions."""
     seed: int = 0
     """The first of them."""
+    task_options: tuple[str, ...] = ()
+    """Fields of the memory that differ in a task's own model, such as 16:tying=adjacent; only with a model for each task."""
     restarted: tuple[int, ...] = ()
     """Tasks whose model is trained from one more seed, as often as they stand here; only with a model for each task."""
     checkpoint_every: int = 5
@@ -79,6 +81,14 @@ class StoryConfig(Generic[MemoryT]):
             raise ValueError(
                 f"StoryConfig.restarted is {self.restarted!r}; legal: task numbers from 1 to 20, with joint=False, or none"
             )
+        for option in self.task_options:
+            task = option.partition(":")[0]
+            if self.joint or task not in map(str, ALL):
+                raise ValueError(
+                    f"StoryConfig.task_options has {option!r}; legal: a task from 1 to 20, a colon, and a field of the memory "
+                    "with its value, such as 16:tying=adjacent, with joint=False"
+                )
+            self.memory_of(int(task))
         for name in ("noise", "dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"StoryConfig.{name} is {getattr(self, name)!r}; legal: 0 <= {name} < 1")
@@ -109,6 +119,13 @@ class StoryConfig(Generic[MemoryT]):
         longest = getattr(self.memory, "slots", max(self.buckets))
         return sorted({min(size, longest) for size in self.buckets} | {longest})
 
+    def memory_of(self, task: int) -> MemoryT:
+        """The memory of a task's own model."""
+        own = tuple(option.partition(":")[2] for option in self.task_options if option.startswith(f"{task}:"))
+        memory: Any = self.memory
+        shared = {f.name: getattr(memory, f.name) for f in dataclasses.fields(memory)}
+        return build(type(self.memory), shared | parse_options(own))
+
     def parts(self) -> dict[str, "StoryConfig"]:
         """The run of each model that is trained, with its own tasks and seeds, by name: "joint", or "qa1", "qa2", .."""
         if self.joint:
@@ -116,7 +133,8 @@ class StoryConfig(Generic[MemoryT]):
 
         def alone(task: int) -> "StoryConfig":
             seeds, again = self.seeds + self.restarted.count(task), (task,) * self.again.count(task)
-            return dataclasses.replace(self, tasks=(task,), seeds=seeds, again=again, restarted=())
+            own = {"memory": self.memory_of(task), "tasks": (task,), "seeds": seeds, "again": again}
+            return dataclasses.replace(self, **own, restarted=(), task_options=())
 
         return {f"qa{task}": alone(task) for task in self.tasks}
 

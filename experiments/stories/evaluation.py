@@ -62,9 +62,9 @@ def by_task(wrong: np.ndarray, parts: Sequence[Examples]) -> list[dict[int, floa
 
 
 class Part(NamedTuple):
-    """One trained model: its tasks, vocabulary, parameters (leading axis: seeds), and the seeds' validation errors."""
+    """One trained model: its own config, vocabulary, parameters (leading axis: seeds), and the seeds' validation errors."""
 
-    tasks: tuple[int, ...]
+    config: StoryConfig
     vocabulary: Vocabulary
     params: Any
     valid_error_percent: list[float]
@@ -73,6 +73,11 @@ class Part(NamedTuple):
     def best(self) -> int:
         """The restart to use: the one with the least validation error."""
         return int(np.argmin(self.valid_error_percent))
+
+    @property
+    def tasks(self) -> tuple[int, ...]:
+        """What it was trained on."""
+        return self.config.tasks
 
 
 def find(run: str) -> tuple[str, StoryConfig, dict[str, Part], str]:
@@ -89,9 +94,10 @@ def find(run: str) -> tuple[str, StoryConfig, dict[str, Part], str]:
     if weights := runs.committed(run):
         params, meta = load_weights(weights)
         config = configs.from_json(meta["name"], meta["config"])
+        own = config.parts()
         parts = {
             name: Part(
-                tuple(kept["tasks"]),
+                own[name],
                 Vocabulary(tuple(kept["words"]), tuple(kept["answers"]), kept["length"]),
                 params[name],
                 kept["valid_error_percent"],
@@ -119,7 +125,7 @@ def find(run: str) -> tuple[str, StoryConfig, dict[str, Part], str]:
             continue
         lines = runs.read_lines(path / name / "metrics.jsonl")
         looks = [line for line in lines if "valid_error_percent" in line and line["step"] <= restored[0]]
-        parts[name] = Part(own.tasks, vocabulary, restored[1].params, looks[-1]["valid_error_percent"])
+        parts[name] = Part(own, vocabulary, restored[1].params, looks[-1]["valid_error_percent"])
     if not parts:
         raise runs.no_checkpoint(run, damaged)
     data = f", trained on {stored['data']}" if "data" in stored else ""
@@ -141,12 +147,11 @@ def load_vocabulary(folder: Path) -> Vocabulary | None:
     return Vocabulary(tuple(kept["words"]), tuple(kept["answers"]), kept["length"])
 
 
-def evaluate(config: StoryConfig, parts: dict[str, Part], told: dict[int, list[Story]]) -> dict[str, Any]:
+def evaluate(parts: dict[str, Part], told: dict[int, list[Story]]) -> dict[str, Any]:
     """Errors on the questions of these stories, of the best restart and of all.
 
     Args:
-        config: of the run.
-        parts: its trained models.
+        parts: the trained models.
         told: stories by task; tasks that no model was trained on are left out.
 
     Returns:
@@ -158,8 +163,8 @@ def evaluate(config: StoryConfig, parts: dict[str, Part], told: dict[int, list[S
         own = {task: told[task] for task in part.tasks if task in told}
         if not own:
             continue
-        data = split(config, own, part.vocabulary)
-        found = by_task(make_errors(config, part.vocabulary, data)(part.params), data)
+        data = split(part.config, own, part.vocabulary)
+        found = by_task(make_errors(part.config, part.vocabulary, data)(part.params), data)
         chosen |= {task: round(error, 3) for task, error in found[part.best].items()}
         seeds[name] = [{str(task): round(error, 3) for task, error in one.items()} for one in found]
         questions |= {str(task): count_questions(stories) for task, stories in own.items()}
@@ -169,16 +174,15 @@ def evaluate(config: StoryConfig, parts: dict[str, Part], told: dict[int, list[S
         "failed": sum(error > FAILED for error in chosen.values()),
         "questions": questions,
         "seeds": seeds,
-        "chosen": {name: config.seed + part.best for name, part in parts.items()},
+        "chosen": {name: part.config.seed + part.best for name, part in parts.items()},
     }
 
 
-def unreadable(config: StoryConfig, parts: dict[str, Part], told: dict[int, list[Story]]) -> list[str]:
+def unreadable(parts: dict[str, Part], told: dict[int, list[Story]]) -> list[str]:
     """What of these stories the models cannot read or answer: a line a kind, with its count, tasks and first examples."""
     found: dict[str, list[tuple[int, str]]] = {}
-    room = config.sizes()[-1]
     for part in parts.values():
-        vocabulary = part.vocabulary
+        vocabulary, room = part.vocabulary, part.config.sizes()[-1]
         answers = {vocabulary.words[number] for number in vocabulary.answers}
         for task in part.tasks:
             asked = [question for story in told.get(task, ()) for question in story.questions]
@@ -274,11 +278,11 @@ def main(arguments: list[str]) -> dict[str, Any]:
     told = {task: one for task, one in told.items() if task in (options.tasks or trained)}
     if not told:
         raise ValueError(f"no task in common: trained on {sorted(trained)}, and there are questions of none of them")
-    for line in unreadable(config, parts, told):
+    for line in unreadable(parts, told):
         note(line)
     result = {
         **{"name": name, "source": source, "memory": type(config.memory).__name__, "data": where},
-        **evaluate(config, parts, told),
+        **evaluate(parts, told),
     }
     print(f"{name}, {source}, on {where}")
     if config.setting == "10k" and 3 in told:

@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> None:
         "epochs": {part: found[-1]["step"] for part, found in logged.items()},
         "parameters": {part: count(found.params) for part, found in parts.items()},
         "data": "validation questions",
-        **evaluate(config, parts, stories(trained, config.setting, "valid")),
+        **evaluate(parts, stories(trained, config.setting, "valid")),
         "learning": {
             part: [[line["step"], line["loss"], line["valid_error_percent"]] for line in found if "valid_error_percent" in line]
             for part, found in logged.items()
@@ -66,7 +66,6 @@ def main(arguments: list[str]) -> None:
         }
         kept = {
             part: {
-                "tasks": found.tasks,
                 "words": found.vocabulary.words,
                 "answers": found.vocabulary.answers,
                 "length": found.vocabulary.length,
