@@ -7,6 +7,7 @@ their names. It is differentiated itself, so gradients come back in the file's o
 
 import json
 import sys
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -90,9 +91,16 @@ def as_real(array: np.ndarray) -> np.ndarray:
     return np.stack([array.real, array.imag], -1) if array.dtype.kind == "c" else array
 
 
+def opened(path: str | Path) -> np.lib.npyio.NpzFile:
+    """A golden file; ValueError for what is no archive at all, which NumPy would take for pickled objects."""
+    if not zipfile.is_zipfile(path) and Path(path).exists():
+        raise ValueError("not a golden file; legal: an .npz archive with a config")
+    return np.load(path, allow_pickle=False)
+
+
 def types(path: str | Path) -> tuple[str, ...]:
     """The types in which a golden file can be compared."""
-    with np.load(path, allow_pickle=False) as archive:
+    with opened(path) as archive:
         config = json.loads(str(archive["config"]))
     whole = config.get("kind") != "primitives"
     return ("float64",) if whole and config.get("reference") in SORTING else ("float64", "float32")
@@ -104,7 +112,7 @@ def compare(path: str | Path, dtype: str = "float64") -> Iterator[Comparison]:
     Raises:
         ValueError: no converter for the file's reference implementation, or the converter left out a tensor or an option.
     """
-    with np.load(path, allow_pickle=False) as archive:
+    with opened(path) as archive:
         tensors = {key: as_real(archive[key]) for key in archive.files}
     config = json.loads(str(tensors.pop("config")))
     reference = config.get("reference", config.get("kind"))
