@@ -401,6 +401,27 @@ def test_no_episode_ends(tmp_path, capfd):
     assert "| no episode ended |" in agents.agents([result])
 
 
+def test_scores_are_normalised_by_level():
+    """Between random and perfect play of that level; a memory that was not tried on all of a level has no mean there."""
+    same = {"mmer_spread": 0.0, "parameters": 1, "state_reals": 1, "cpu_seconds": 1.0, "env_steps": 8, "config": {"seeds": 1}}
+    gru = {
+        "battleship_easy": -0.45,
+        "pendulum_easy": 9.0,
+        "repeat_first_easy": 1.0,
+        "battleship_hard": 1.0,
+        "autoencode_hard": 0.24,
+    }
+    ffm = {"battleship_easy": 1.0, "repeat_first_easy": 1.0, "battleship_hard": 1.0}
+    scores = {"gru": gru, "ffm": ffm}
+    cells = [{"env": env, "memory": name, "mmer": mmer, **same} for name, of in scores.items() for env, mmer in of.items()]
+    rows = dict(line.strip("| ").split(" | ", 1) for line in agents.agents(cells).splitlines() if "normalised" in line)
+    assert rows == {
+        "normalised, mean of 2 easy": "0.500 | 1.000",
+        "normalised, mean of 2 hard": "0.750",
+        "normalised, mean of all 4": "0.625",
+    }
+
+
 @pytest.mark.parametrize(("per_step", "speed"), [(0.5, 2 * 48 / 0.5), (0.0, None)], ids=["measured", "shorter_than_the_clock"])
 def test_speed(whole, tmp_path, per_step, speed):
     run, folder, _ = whole

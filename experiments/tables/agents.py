@@ -7,22 +7,24 @@ import numpy as np
 from experiments.runs import RESULTS, read_lines
 from experiments.tables import markdown
 
-# Mean return of random play, and of a player who forgets nothing, at the first difficulty: measured on POPGym's own
-# environments, or exact. Normalised scores lie between the two.
+LEVELS = ("easy", "medium", "hard")
+# Mean return of random play, and of a player who forgets nothing, at each level: measured on POPGym's own environments, or
+# exact. Normalised scores lie between the two.
 RETURNS = {
-    "repeat_first": (-0.5, 1.0),
-    "repeat_previous": (-0.49, 1.0),
-    "autoencode": (-0.51, 1.0),
-    "count_recall": (-0.92, 1.0),
-    "concentration": (-0.19, 0.829),
-    "battleship": (-0.45, 1.0),
-    "minesweeper": (-0.33, 1.0),
-    "multiarmed_bandit": (-0.01, 0.81),
-    "position_only_cartpole": (0.13, 1.0),
-    "noisy_position_only_cartpole": (0.13, 1.0),
-    "position_only_pendulum": (0.25, 0.908),
-    "noisy_position_only_pendulum": (0.25, 0.908),
+    "repeat_first": ((-0.50, 1.0), (-0.51, 1.0), (-0.51, 1.0)),
+    "repeat_previous": ((-0.49, 1.0), (-0.51, 1.0), (-0.46, 1.0)),
+    "autoencode": ((-0.51, 1.0), (-0.54, 1.0), (-0.52, 1.0)),
+    "count_recall": ((-0.92, 1.0), (-0.91, 1.0), (-0.89, 1.0)),
+    "concentration": ((-0.19, 0.829), (-0.18, 0.821), (-0.82, 0.707)),
+    "battleship": ((-0.45, 1.0), (-0.46, 1.0), (-0.39, 1.0)),
+    "minesweeper": ((-0.33, 1.0), (-0.43, 1.0), (-0.44, 1.0)),
+    "multiarmed_bandit": ((-0.01, 0.81), (-0.02, 0.91), (0.0, 0.94)),
+    "position_only_cartpole": ((0.13, 1.0), (0.06, 1.0), (0.04, 1.0)),
+    "noisy_position_only_cartpole": ((0.13, 1.0), (0.12, 1.0), (0.12, 1.0)),
+    "position_only_pendulum": ((0.25, 0.908), (0.28, 0.908), (0.26, 0.908)),
+    "noisy_position_only_pendulum": ((0.25, 0.908), (0.28, 0.908), (0.28, 0.908)),
 }
+LIMITS = {f"{env}_{level}": pair for env, pairs in RETURNS.items() for level, pair in zip(LEVELS, pairs, strict=True)}
 
 
 def rl(file: str = "sweep.jsonl") -> str:
@@ -64,12 +66,19 @@ def agents(cells: list[dict]) -> str:
     def score(env):
         return lambda mine: "".join(published(cell) for cell in mine if cell["env"] == env)
 
+    def normalised(among):
+        def write(mine):
+            found = {cell["env"]: cell["mmer"] for cell in mine if cell["env"] in among and cell["mmer"] is not None}
+            return f"{np.mean([_normalised(env, found[env]) for env in among]):.3f}" if len(found) == len(among) else ""
+
+        return write
+
     rows = {f"`{env}`": score(env) for env in environments}
-    scored = len(_normalised([{"env": env, "mmer": 0} for env in environments]))
-    if scored > 1:
-        rows[f"normalised, mean of {scored}"] = lambda mine: (
-            f"{np.mean(_normalised(mine)):.3f}" if len(_normalised(mine)) == scored else ""
-        )
+    scored = {level: [env for env in environments if env in LIMITS and env.endswith(f"_{level}")] for level in LEVELS}
+    several = {f"{len(among)} {level}": among for level, among in scored.items() if len(among) > 1}
+    if len(several) > 1:
+        several[f"all {sum(map(len, several.values()))}"] = [env for among in several.values() for env in among]
+    rows |= {f"normalised, mean of {which}": normalised(among) for which, among in several.items()}
     rows["parameters, median"] = median(lambda cell: cell["parameters"])
     rows["numbers in the state, median"] = median(lambda cell: cell["state_reals"])
     rows["CPU seconds a seed, median"] = median(lambda cell: cell["cpu_seconds"] / cell["config"]["seeds"])
@@ -78,7 +87,7 @@ def agents(cells: list[dict]) -> str:
     return f"{cells[0]['env_steps']:,} steps in the environments, {cells[0]['config']['seeds']} seeds:\n\n{table}"
 
 
-def _normalised(cells: list[dict]) -> list[float]:
-    """How far a memory comes from random play (0) to perfect play (1), for the environments where both are known."""
-    found = [(cell["mmer"], RETURNS.get(cell["env"].rpartition("_")[0])) for cell in cells if cell["mmer"] is not None]
-    return [(mmer - limits[0]) / (limits[1] - limits[0]) for mmer, limits in found if limits]
+def _normalised(env: str, mmer: float) -> float:
+    """How far a memory comes from random play (0) to perfect play (1)."""
+    least, most = LIMITS[env]
+    return (mmer - least) / (most - least)
