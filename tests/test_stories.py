@@ -17,7 +17,7 @@ from experiments import evaluate, log, stories, train
 from experiments.config import Optimizer
 from experiments.runtime import Diverged
 from experiments.stories import StoryConfig, evaluation, losses, publishing
-from experiments.stories.data import on_device, tables, told
+from experiments.stories.data import as_words, on_device, tables, told
 from experiments.stories.training import steps_per_epoch
 from tests.oracles import memnn
 
@@ -234,6 +234,33 @@ def test_a_stream_is_answered_at_its_last_word():
     want = unroll(CONTROLLED, params["memory"], None, words)[1]
     np.testing.assert_allclose(answer.logits, model.logits(params, want.value[-1]), rtol=1e-5)
     np.testing.assert_allclose(answer.weights, want.weights[-1], rtol=1e-5)
+
+
+def test_streams_are_packed_and_answered_as_before(copy):
+    """Every word becomes a sentence of its own; the answers stay, in buckets of at most twice as many words as there are."""
+    config = dataclasses.replace(SMALL, memory=LSTM(6, 7), tasks=(1, 15), noise=0.0, linear_start=0)
+    data = stories.load(config)
+    model, told_in_order = config.model(data.vocabulary), buckets_of(config, data.vocabulary)
+    params = model.init_params(jax.random.key(0))
+
+    def logits(part):
+        batch, table = on_device(part), tables(model, part)
+        return jax.vmap(lambda one: model(params, *told(one, table, one.stories)).logits)(batch)
+
+    for part in told_in_order:
+        packed = as_words(part, len(data.vocabulary))
+        np.testing.assert_allclose(logits(packed), logits(part), rtol=1e-5, atol=1e-6)
+        counts = (part.sentences[part.stories] > 0).sum((1, 2)) + (part.sentences[part.questions] > 0).sum(1)
+        assert (packed.stories > 0).sum(1).tolist() == counts.tolist()
+    assert sum(len(part.tasks) for part in data.train) == sum(len(part.tasks) for part in told_in_order)
+    for part in data.train:
+        assert part.stories.shape[1] <= 2 * (part.stories > 0).sum(1).min() or part is data.train[0]
+
+
+def buckets_of(config, vocabulary):
+    """The training questions, sentence by sentence."""
+    sizes = config.sizes()
+    return buckets(examples(stories.data.stories(config.tasks, config.setting, "train"), vocabulary, slots=sizes[-1]), sizes)
 
 
 def test_blanks_move_sentences_and_facts_together():

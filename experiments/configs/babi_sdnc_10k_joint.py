@@ -14,4 +14,5 @@ from dataclasses import replace
 from diffmem import SDNC, control
 from experiments.configs import babi_dnc_10k_joint
 
-config = replace(babi_dnc_10k_joint.config, memory=control(SDNC(input_size=256, slots=1024, width=32, heads=4), 64, clip=20.0))
+memory = control(SDNC(input_size=256, slots=1024, width=32, heads=4), 64, clip=20.0)
+config = replace(babi_dnc_10k_joint.config, memory=memory, epochs=20)

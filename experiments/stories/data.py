@@ -6,14 +6,16 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from diffmem.models import QuestionAnswering
+from diffmem.models import QuestionAnswering, Stream
 from diffmem.tasks.babi import Examples, Story, Vocabulary, buckets, examples, files
 from diffmem.tasks.babi.generate import generate
 from diffmem.tasks.babi.text import count_questions
 from experiments.stories.config import StoryConfig
 
 GENERATED = {"train": 900, "valid": 100}  # questions of the 1k setting; a split's place is its seed
+WORD_BUCKETS = 5  # of memories that take word after word: the longest stream, half of it, a quarter, ..
 
 
 class Batch(NamedTuple):
@@ -80,9 +82,37 @@ def load(config: StoryConfig, data_dir: str | None = None) -> Data:
 
 
 def split(config: StoryConfig, told: dict[int, list[Story]], vocabulary: Vocabulary) -> tuple[Examples, ...]:
-    """The questions as arrays, in buckets of similar story length; stories beyond the memory's slots lose their oldest."""
+    """The questions as arrays, in buckets of similar story length; stories beyond the memory's slots lose their oldest.
+
+    Where the memory takes word after word, the buckets are of similarly many words.
+    """
     sizes = config.sizes()
-    return tuple(buckets(examples(told, vocabulary, slots=sizes[-1]), sizes))
+    parts = buckets(examples(told, vocabulary, slots=sizes[-1]), sizes)
+    if not isinstance(config.model(vocabulary).encoder, Stream):
+        return tuple(parts)
+    whole = joined([as_words(part, len(vocabulary)) for part in parts])
+    longest = whole.stories.shape[1]
+    return tuple(buckets(whole, sorted({-(-longest // 2**k) for k in range(WORD_BUCKETS)})))
+
+
+def as_words(part: Examples, vocabulary: int) -> Examples:
+    """The same questions with every word as a sentence of its own, the question's words as the newest: no padding within."""
+    story = part.sentences[part.stories][:, :, ::-1].reshape(len(part.stories), -1)  # from the newest word to the oldest
+    words = np.concatenate([part.sentences[part.questions][:, ::-1], story], 1)
+    words = np.take_along_axis(words, np.argsort(words == 0, axis=1, kind="stable"), 1)
+    words = words[:, : (words > 0).sum(1).max()]
+    alone = np.arange(vocabulary, dtype=words.dtype)[:, None]
+    return part._replace(sentences=alone, stories=words, questions=np.zeros_like(part.questions), facts=part.facts * 0 - 1)
+
+
+def joined(parts: list[Examples]) -> Examples:
+    """All questions of parts that share their sentences."""
+    longest = max(part.stories.shape[1] for part in parts)
+    padded = [np.pad(part.stories, ((0, 0), (0, longest - part.stories.shape[1]))) for part in parts]
+    columns = {
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in ("questions", "answers", "facts", "tasks")
+    }
+    return Examples(parts[0].sentences, np.concatenate(padded), **columns)
 
 
 def on_device(part: Examples) -> Batch:
