@@ -4,8 +4,9 @@
 
 Published: 16.7 +- 7.6 % mean error, best run 3.8 % (Graves et al. 2016, extended data table 1); 9.5 +- 1.6 % with masked lookup
 and deallocation (Csordas & Schmidhuber 2019), which this one has, too.
-Here: an LSTM of 128, 64 slots of 32, and no more than four epochs; the published ones had 256 and about 256 x 64. Story and question are one stream of word vectors, answered at the end. Task 3 is trained
-on generated stories where the data set's own file is missing.
+Here: an LSTM of 128, 64 slots of 32, and four epochs; the published ones had 256, and 256 slots of 64 or 32. Story and question
+are one stream of word vectors, answered at the end. Task 3 is trained on generated stories where the data set's own file is
+missing.
 Hardware: one CPU core, about three quarters of an hour.
 Expected: see docs/results.md.
 """
