@@ -257,6 +257,15 @@ def test_streams_are_packed_and_answered_as_before(copy):
         assert part.stories.shape[1] <= 2 * (part.stories > 0).sum(1).min() or part is data.train[0]
 
 
+def test_rounded_weights():
+    numbers = np.array([1 + 2**-10, 1 + 2**-11, -3.14159265, 0.0, 1e-30], np.float32)
+    assert publishing.rounded(numbers, 24).tolist() == numbers.tolist()
+    half = publishing.rounded(numbers, 11)
+    assert half.dtype == np.float32
+    assert half[:4].tolist() == numbers[:4].astype(np.float16).tolist()
+    np.testing.assert_allclose(half[4], numbers[4], rtol=2**-11)
+
+
 def buckets_of(config, vocabulary):
     """The training questions, sentence by sentence."""
     sizes = config.sizes()
