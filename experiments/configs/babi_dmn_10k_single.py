@@ -6,7 +6,7 @@
 Paper: 6.4 % mean error, 2 tasks failed (Kumar et al. 2016, table 1).
 Here: a gate is taught by its share of all gates in a pass, as a GRU that reads forward cannot know that a later sentence will
 make an earlier one out of date. Task 3 is trained on generated stories where the data set's own file is missing.
-Hardware: one CPU core, about an hour and a half, as every word of a story is a step of the input module's GRU.
+Hardware: one CPU core, three quarters of an hour without task 3, which would take half of that by itself.
 Expected: see docs/results.md. With 1k questions task 1 is 8 % wrong after 40 epochs.
 """
 
