@@ -102,7 +102,9 @@ def as_words(part: Examples, vocabulary: int) -> Examples:
     words = np.take_along_axis(words, np.argsort(words == 0, axis=1, kind="stable"), 1)
     words = words[:, : (words > 0).sum(1).max()]
     alone = np.arange(vocabulary, dtype=words.dtype)[:, None]
-    return part._replace(sentences=alone, stories=words, questions=np.zeros_like(part.questions), facts=part.facts * 0 - 1)
+    return part._replace(
+        sentences=alone, stories=words, questions=np.zeros_like(part.questions), facts=np.full_like(part.facts, -1)
+    )
 
 
 def joined(parts: list[Examples]) -> Examples:
