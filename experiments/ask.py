@@ -313,7 +313,7 @@ def main(arguments: list[str]) -> None:
     label, part = choose(parts, options.task)
     trained = f"task {part.tasks[0]}, {TASKS[part.tasks[0] - 1]}" if len(part.tasks) == 1 else f"{len(part.tasks)} tasks"
     more = f"; --task chooses another of {', '.join(parts)}" if len(parts) > 1 and options.task is None else ""
-    print(f"{name}, {source}: model {label}, {type(config.memory).__name__}, trained on {trained}{more}")
+    print(f"{name}, {source}: model {label}, {config.memory_name}, trained on {trained}{more}")
     reader = Reader(part)
     session = Session(reader, options.picture)
     if options.picture is not None and not {"hops", "passes"} & vars(reader.memory).keys():

@@ -217,6 +217,7 @@ CONTROLLED = control(DNC(7, slots=5, width=3, read_heads=1), 6)
 def test_every_model_takes_a_step(memory, copy):
     config = dataclasses.replace(SMALL, memory=memory, noise=0.0, linear_start=0, moments=3, dropout=0.1)
     config = dataclasses.replace(config, supervision=float(isinstance(memory, DMN | DMNPlus)))
+    assert config.memory_name == ("DNC" if memory is CONTROLLED else type(memory).__name__)
     data = stories.load(config)
     state, loss = stories.make_epoch(config, data)(
         stories.initial_state(config, data.vocabulary, 9), *stories.plan(config, data, 0)

@@ -119,6 +119,11 @@ class StoryConfig(Generic[MemoryT]):
         longest = getattr(self.memory, "slots", max(self.buckets))
         return sorted({min(size, longest) for size in self.buckets} | {longest})
 
+    @property
+    def memory_name(self) -> str:
+        """What tables call the memory; its controller is not said."""
+        return type(getattr(self.memory, "memory", self.memory)).__name__
+
     def memory_of(self, task: int) -> MemoryT:
         """The memory of a task's own model."""
         own = tuple(option.partition(":")[2] for option in self.task_options if option.startswith(f"{task}:"))

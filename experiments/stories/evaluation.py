@@ -281,7 +281,7 @@ def main(arguments: list[str]) -> dict[str, Any]:
     for line in unreadable(parts, told):
         note(line)
     result = {
-        **{"name": name, "source": source, "memory": type(config.memory).__name__, "data": where},
+        **{"name": name, "source": source, "memory": config.memory_name, "data": where},
         **evaluate(parts, told),
     }
     print(f"{name}, {source}, on {where}")

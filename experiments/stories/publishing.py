@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> None:
     logged = {part: runs.read_lines(options.run / part / "metrics.jsonl") for part in parts}
     result = {
         "name": name,
-        "memory": type(config.memory).__name__,
+        "memory": config.memory_name,
         "command": command(name, config),
         "minutes": round(sum(line["seconds"] for found in logged.values() for line in found) / 60, 1),
         "hardware": options.hardware,
