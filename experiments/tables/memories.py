@@ -15,6 +15,7 @@ KNOWN_FOR = {
     "ntm": ("ntm_copy.json", "120", "wrong_bits_per_sequence", "copy, length 120: {} of 960 bits wrong", "a few"),
     "memn2n": ("stories/babi_memn2n_10k_joint.json", None, "mean", "bAbI 10k joint: {} % wrong", "7.5 %"),
     "memnn": ("stories/babi_memnn_1k_single.json", None, "mean", "bAbI 1k: {} % wrong", "6.7 %"),
+    "dmn": ("stories/babi_dmn_10k_single.json", None, "mean", "bAbI 10k, a model a task: {} % wrong", "6.4 %"),
     "dmnplus": ("stories/babi_best_10k_joint.json", None, "mean", "bAbI 10k joint: {} % wrong", "2.8 % (single tasks)"),
     "lstm": ("stories/babi_lstm.json", None, "mean", "bAbI 1k joint: {} % wrong", "51.3 % (single tasks)"),
     "delta_rule": ("delta_mqar.json", "64", "error_percent", "recall of 64 pairs: {} % wrong", ""),
