@@ -57,7 +57,7 @@ class Reader:
 
     def __init__(self, part: evaluation.Part):
         config, memory = part.config, part.config.memory
-        self.memory, self.vocabulary = memory, part.vocabulary
+        self.memory, self.name, self.vocabulary = memory, config.memory_name, part.vocabulary
         self.sizes = config.sizes()
         self.slots = self.sizes[-1]
         self.unit = "hop" if hasattr(memory, "hops") else "pass"
@@ -208,7 +208,7 @@ class Session:
         if target is not None:
             print("expected, and right" if target.lower() == answer else f"expected: {target}")
         if reply.weights is None:
-            print(f"({type(reader.memory).__name__} has no attention to show)")
+            print(f"({reader.name} has no attention to show)")
         else:
             print(table([reader.marked(sentence) for sentence in kept], reply.weights, reply.rest, reader.unit, facts))
         print(flush=True)
@@ -317,7 +317,7 @@ def main(arguments: list[str]) -> None:
     reader = Reader(part)
     session = Session(reader, options.picture)
     if options.picture is not None and not {"hops", "passes"} & vars(reader.memory).keys():
-        note(f"no picture: {type(reader.memory).__name__} has no attention to draw")
+        note(f"no picture: {reader.name} has no attention to draw")
     question, keyboard = options.question, sys.stdin.isatty()
     if options.story is not None:
         try:

@@ -60,7 +60,7 @@ def reader():
 def fake(monkeypatch, reader):
     """Gives main a run of two single-task models, which share a reader; returns a function that runs it on some input."""
     config = config_of(MEMORIES["memn2n"], tasks=(2, 7), joint=False)
-    parts = {"qa2": part_of(dataclasses.replace(config, tasks=(2,))), "qa7": part_of(dataclasses.replace(config, tasks=(7,)))}
+    parts = {name: part_of(own) for name, own in config.parts().items()}
     monkeypatch.setattr(ask, "find", lambda run: ("tiny", config, parts, run))
     monkeypatch.setattr(ask, "Reader", lambda part: reader)
 

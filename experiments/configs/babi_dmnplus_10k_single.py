@@ -5,7 +5,7 @@
 Paper: 2.8 % mean error, 1 task failed; attention GRU, input fusion, three passes, dropout and weight decay, 256 epochs with an
 early stop (Xiong et al. 2016, table 2).
 Here: the paper's model, fewer epochs. Task 3 is trained on generated stories where the data set's own file is missing.
-Hardware: one CPU core, about an hour and a half.
+Hardware: one CPU core, about an hour without task 3.
 Expected: see docs/results.md; `babi_best_10k_joint` is this memory with soft attention and supporting facts.
 """
 
