@@ -7,17 +7,18 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from diffmem import DMN, DNC, LSTM, DMNPlus, MemN2N, MemNN, control, unroll
-from diffmem.tasks.babi import Question, Story, Vocabulary, buckets, examples, file_name, format
+from diffmem.tasks.babi import Question, Story, Vocabulary, buckets, examples, file_name, format, streams
 from diffmem.tasks.babi.generate import generate
 from diffmem.tasks.babi.text import count_questions
 from experiments import evaluate, log, stories, train
 from experiments.config import Optimizer
 from experiments.runtime import Diverged
 from experiments.stories import StoryConfig, evaluation, losses, publishing
-from experiments.stories.data import as_words, on_device, tables, told
+from experiments.stories.data import on_device, tables, told
 from experiments.stories.training import steps_per_epoch
 from tests.oracles import memnn
 
@@ -209,14 +210,15 @@ def test_learns_one_supporting_fact(memory):
 
 
 CONTROLLED = control(DNC(7, slots=5, width=3, read_heads=1), 6)
+WORDS = dataclasses.replace(SMALL, memory=CONTROLLED, noise=0.0, linear_start=0)
 
 
 @pytest.mark.parametrize(
     "memory", [DMN(6, slots=12), LSTM(6, 7), CONTROLLED, DMNPlus(6, slots=12, attention="soft", fusion=False)]
 )
 def test_every_model_takes_a_step(memory, copy):
-    config = dataclasses.replace(SMALL, memory=memory, noise=0.0, linear_start=0, moments=3, dropout=0.1)
-    config = dataclasses.replace(config, supervision=float(isinstance(memory, DMN | DMNPlus)))
+    options = {"dropout": 0.1, "supervision": 1.0} if isinstance(memory, DMN | DMNPlus) else {}
+    config = dataclasses.replace(SMALL, memory=memory, noise=0.0, linear_start=0, moments=3, **options)
     assert config.memory_name == ("DNC" if memory is CONTROLLED else type(memory).__name__)
     data = stories.load(config)
     state, loss = stories.make_epoch(config, data)(
@@ -227,7 +229,7 @@ def test_every_model_takes_a_step(memory, copy):
 
 def test_a_stream_is_answered_at_its_last_word():
     """A memory without a query steps through story and question; padding, wherever it stands, changes nothing."""
-    model = dataclasses.replace(SMALL, memory=CONTROLLED).model(Vocabulary(("", "a", "b", "c"), (1, 2), 3))
+    model = WORDS.model(Vocabulary(("", "a", "b", "c"), (1, 2), 3))
     params = model.init_params(jax.random.key(0))
     story, question = jnp.array([[1, 2, 0], [0, 0, 0], [3, 0, 0]]), jnp.array([2, 1, 0])
     answer = model(params, *model.encode(story, question))
@@ -237,25 +239,67 @@ def test_a_stream_is_answered_at_its_last_word():
     np.testing.assert_allclose(answer.weights, want.weights[-1], rtol=1e-5)
 
 
-def test_streams_are_packed_and_answered_as_before(copy):
-    """Every word becomes a sentence of its own; the answers stay, in buckets of at most twice as many words as there are."""
-    config = dataclasses.replace(SMALL, memory=LSTM(6, 7), tasks=(1, 15), noise=0.0, linear_start=0)
+@pytest.mark.parametrize("slots", [12, 3])
+def test_a_story_is_read_once_for_all_its_questions(copy, slots):
+    """Answers and gradients are those of a stream for each question: none of them sees another, nor leaves a trace."""
+    asked = (Question("Where is Ann?", "hall", (0,), 1), Question("Is Bob in the hall?", "no", (1,), 1))
+    later = (Question("Where is Bob?", "attic", (4,), 5), Question("Where is Ann?", "hall", (0,), 5))
+    told_one = {1: [Story(("Ann is in the hall.",) + ("Bob is in the attic.",) * 4, asked + later), *generate(1, 9, seed=1)]}
+    config = dataclasses.replace(WORDS, buckets=(slots,))
+    vocabulary = Vocabulary.of(told_one[1])
+    model = config.model(vocabulary)
+    params, by_hand = model.init_params(jax.random.key(0)), examples(told_one, vocabulary, slots=slots)
+    batch, table = on_device(by_hand), tables(model, by_hand)
+    parts = stories.data.split(config, told_one, vocabulary)
+    assert sum(len(part.tasks) for part in parts) < len(by_hand.tasks)
+
+    def singly(params):
+        logits = jax.vmap(lambda one: model(params, *told(one, table, one.stories)).logits)(batch)
+        return optax.softmax_cross_entropy_with_integer_labels(logits, batch.answers).sum(), logits
+
+    def along(params):
+        loss, total = losses.make_loss(config, model), 0.0
+        for part in parts:
+            total += jax.vmap(loss, (None, None, 0, None))(params, None, on_device(part), jax.random.key(1)).sum()
+        return total
+
+    (value, logits), gradient = jax.value_and_grad(singly, has_aux=True)(params)
+    found, found_gradient = jax.value_and_grad(along)(params)
+    np.testing.assert_allclose(found, value, rtol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), found_gradient, gradient)
+    wrong = stories.make_errors(config, vocabulary, parts, chunk=2)(jax.tree.map(lambda a: a[None], params))[0]
+    known = np.isin(np.arange(len(vocabulary)), vocabulary.answers)
+    guesses = np.where(known, logits, -np.inf).argmax(1)
+    assert wrong.sum() == (guesses != np.asarray(batch.answers)).sum()
+    assert len(wrong) == len(batch.answers)
+
+
+def test_streams_say_where_their_questions_are():
+    story = Story(("A b.", "C."), (Question("D e?", "f", (0,), 1), Question("G?", "f", (0,), 1), Question("H?", "a", (1,), 2)))
+    vocabulary = Vocabulary.of([story])
+    found, cut = streams({4: [story]}, vocabulary), streams({4: [story]}, vocabulary, slots=1)
+    assert [[vocabulary.words[n] for n in row] for row in found.words] == [["a", "b", "d", "e", "g", "c", "h"]]
+    assert found.asks.astype(int).tolist() == [[0, 0, 1, 1, 1, 0, 1]]
+    assert found.begins.astype(int).tolist() == [[0, 0, 1, 0, 1, 0, 1]]
+    assert found.ends.tolist() == [[3, 4, 6]]
+    assert found.tasks.tolist() == [4]
+    spelled = lambda rows: [[vocabulary.words[n] for n in row] for row in rows]  # noqa: E731
+    assert spelled(found.answers) == [["f", "f", "a"]]
+    assert spelled(cut.words)[1] == ["c", "h", *["<padding>"] * 3]  # the last question is about the newest sentence alone
+    assert (cut.answers > 0).sum(1).tolist() == [2, 1]
+    assert not cut.asks[1, 2:].any()
+
+
+def test_bypass_dropout_drops_the_controllers_output_in_training(copy):
+    config = dataclasses.replace(WORDS, bypass_dropout=0.5)
     data = stories.load(config)
-    model, told_in_order = config.model(data.vocabulary), buckets_of(config, data.vocabulary)
-    params = model.init_params(jax.random.key(0))
-
-    def logits(part):
-        batch, table = on_device(part), tables(model, part)
-        return jax.vmap(lambda one: model(params, *told(one, table, one.stories)).logits)(batch)
-
-    for part in told_in_order:
-        packed = as_words(part, len(data.vocabulary))
-        np.testing.assert_allclose(logits(packed), logits(part), rtol=1e-5, atol=1e-6)
-        counts = (part.sentences[part.stories] > 0).sum((1, 2)) + (part.sentences[part.questions] > 0).sum(1)
-        assert (packed.stories > 0).sum(1).tolist() == counts.tolist()
-    assert sum(len(part.tasks) for part in data.train) == sum(len(part.tasks) for part in told_in_order)
-    for part in data.train:
-        assert part.stories.shape[1] <= 2 * (part.stories > 0).sum(1).min() or part is data.train[0]
+    model, one = config.model(data.vocabulary), jax.tree.map(lambda a: a[0], on_device(data.train[0]))
+    params, loss = model.init_params(jax.random.key(0)), losses.make_loss(config, model)
+    found = [float(loss(params, None, one, jax.random.key(key))) for key in (1, 1, 2)]
+    assert found[0] == found[1] != found[2]
+    logits = model.respond_along(params, one.words, one.asks, one.begins, one.ends)
+    plain = dataclasses.replace(model, bypass_dropout=0.0)
+    np.testing.assert_array_equal(logits, plain.respond_along(params, *one[:4], jax.random.key(1)))
 
 
 def test_rounded_weights():
@@ -412,6 +456,8 @@ def test_what_cannot_be_read_is_counted_by_kind():
         ({"first": (1,), "first_epochs": 1, "joint": False}, r"StoryConfig.first is \(1,\) .* in a joint run"),
         ({"epochs": 0}, "StoryConfig.epochs is 0; it must be an integer >= 1"),
         ({"noise": 1.0}, "StoryConfig.noise is 1.0; legal: 0 <= noise < 1"),
+        ({"memory": CONTROLLED}, "StoryConfig.noise is 0.1, but DNC takes word after word; legal: 0"),
+        ({"bypass_dropout": 0.1}, "StoryConfig.bypass_dropout is 0.1, but MemN2N takes sentences; legal: 0"),
     ],
 )
 def test_a_wrong_field_is_named(changes, message):

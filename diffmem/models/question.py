@@ -10,6 +10,7 @@ import numpy as np
 from diffmem import addressing, layers
 from diffmem.append import AppendState
 from diffmem.base import Array, Memory, Params, Readout, check_choice, check_counts
+from diffmem.models.bypass import check_bypass, drop_bypass
 from diffmem.unroll import store, where
 
 
@@ -204,6 +205,7 @@ class QuestionAnswering:
             "gru": one step of a GRU from the value with the question as input, then W (DMN).
         spelling: for answers of several words, P numbers for each entry of the vocabulary: W has rows for each place p and
             number c, and logits[v] = sum_p log softmax_c(W value + b)_p[spelling[v][p]]. Not for "tied".
+        bypass_dropout: see `SequenceModel`; only `respond_along` drops anything.
 
     Example:
         >>> import jax, diffmem
@@ -219,10 +221,12 @@ class QuestionAnswering:
     memory: Memory
     answer: Literal["tied", "dense", "dense_query", "gru"] = "tied"
     spelling: tuple[tuple[int, ...], ...] = ()
+    bypass_dropout: float = 0.0
 
     def __post_init__(self):
         check_choice(self, "answer", ANSWERS)
         check_counts(self, vocabulary=self.encoder.vocabulary)
+        check_bypass(self)
         if self.answer == "tied" and getattr(self.memory, "tying", None) != "adjacent":
             raise ValueError(
                 f"QuestionAnswering.answer is 'tied', but {type(self.memory).__name__} has no adjacent tying; legal: 'dense'"
@@ -286,6 +290,39 @@ class QuestionAnswering:
             first = jnp.concatenate([jnp.zeros(self.encoder.vocabulary, value.dtype), query])
             value = layers.gru(params["decoder"], first[None], value)[0]
         return Answer(self.logits(params, value), weights)
+
+    def respond_along(
+        self, params: Params, words: Array, asks: Array, begins: Array, ends: Array, key: Array | None = None
+    ) -> Array:
+        """Answers the questions that a stream of words asks on the way. For the encoder `Stream`.
+
+        A question starts from the memory as the story has left it, and leaves no trace in it: answers and gradients are those
+        of a stream for each question, but the story is read once for all of them.
+
+        Args:
+            params: from `init_params`.
+            words: [T] word numbers; padding may only be at the end.
+            asks: [T] bool, whether a word is part of a question.
+            begins: [T] bool, whether it is a question's first word.
+            ends: [Q] where each question has its last word.
+            key: of what is dropped; None: nothing is.
+
+        Returns:
+            logits [Q, V].
+        """
+        embedded, memory = params["encoder"]["embedding"][words], params["memory"]
+
+        def step(carry, now):
+            story, question = carry
+            x, asks, begins = now
+            after, readout = self.memory.step(memory, where(asks & ~begins, question, story), x)
+            return (where(asks, story, after), after), readout.value.ravel()
+
+        # Kept for the backward pass are the states, and not what each step computes between them: faster, with half the memory.
+        recomputed = jax.checkpoint(step, prevent_cse=False)
+        start = self.memory.init_state(memory)
+        values = jax.lax.scan(recomputed, (start, start), (embedded, asks, begins))[1][ends]
+        return jax.vmap(self.logits, in_axes=(None, 0))(params, drop_bypass(self, values, key))
 
     def _stream(self, params: Params, xs: Array, mask: Array) -> Readout:
         """What is read at the last x that counts; the others leave the memory as it is."""

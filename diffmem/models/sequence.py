@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from diffmem import layers
-from diffmem.base import Array, Memory, Params, Readout, check_counts, check_number, check_sizes
-from diffmem.controller import Controlled
+from diffmem.base import Array, Memory, Params, Readout, check_counts, check_sizes
+from diffmem.models.bypass import check_bypass, drop_bypass
 from diffmem.unroll import unroll
 
 
@@ -45,12 +45,7 @@ class SequenceModel:
 
     def __post_init__(self):
         check_counts(self, output_size=self.output_size)
-        check_number(self, "bypass_dropout", "a number, 0 <= bypass_dropout < 1", lambda chance: 0 <= chance < 1)
-        if self.bypass_dropout and not isinstance(self.memory, Controlled):
-            raise ValueError(
-                f"SequenceModel.bypass_dropout is {self.bypass_dropout}, but {type(self.memory).__name__} has no controller "
-                "whose output could pass the memory by; legal: 0"
-            )
+        check_bypass(self)
         check_sizes(self, "hidden")
 
     def init_params(self, key: Array) -> Params:
@@ -76,11 +71,6 @@ class SequenceModel:
         """
         state, readout = unroll(self.memory, params["memory"], state, xs, starts=starts, remat=self.remat)
         values = readout.value.reshape(xs.shape[0], -1)
-        if self.bypass_dropout and key is not None:
-            passing: Any = self.memory
-            output = values[:, : passing.memory.input_size]
-            kept = jax.random.bernoulli(key, 1 - self.bypass_dropout, output.shape)
-            dropped = jnp.where(kept, output / (1 - self.bypass_dropout), 0)
-            values = jnp.concatenate([dropped, values[:, passing.memory.input_size :]], axis=1)
+        values = drop_bypass(self, values, key)
         outputs = layers.mlp(params, values)
         return state, outputs if self.clip is None else jnp.clip(outputs, -self.clip, self.clip), readout

@@ -178,7 +178,7 @@ class Settings:
         """Raises ValueError unless the model can be built and its memory has the parameters that are named."""
         model = self.model()
         if self.timescales:
-            paths = jax.tree.flatten_with_path(jax.eval_shape(model.init_params, jax.random.key(0))["memory"])[0]
+            paths = jax.tree.flatten_with_path(jax.eval_shape(lambda: model.init_params(jax.random.key(0)))["memory"])[0]
             known = sorted({entry.key for path, _ in paths for entry in path if hasattr(entry, "key")})
             for name in self.timescales:
                 if name not in known:

@@ -43,11 +43,13 @@ class StoryConfig(Generic[MemoryT]):
     """Chance of an empty memory behind each sentence in training, so that recency encodings generalise."""
     dropout: float = 0.0
     """Chance that a number of an encoded sentence is dropped, in training."""
+    bypass_dropout: float = 0.0
+    """Chance that a number of the controller's output is dropped on its way past the memory, in training."""
     weight_decay: float = 0.0
     """Times the parameters, added to their gradients."""
     optimizer: Optimizer = field(default_factory=lambda: Optimizer("adam", learning_rate=1e-3))
     batch: int = 32
-    """Questions per step."""
+    """Questions per step; of memories that take word after word, stories with all their questions."""
     epochs: int = 60
     seeds: int = 1
     """Independent runs, trained side by side on the same order of questions."""
@@ -89,9 +91,13 @@ class StoryConfig(Generic[MemoryT]):
                     "with its value, such as 16:tying=adjacent, with joint=False"
                 )
             self.memory_of(int(task))
-        for name in ("noise", "dropout"):
+        for name in ("noise", "dropout", "bypass_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"StoryConfig.{name} is {getattr(self, name)!r}; legal: 0 <= {name} < 1")
+        kind = f"{self.memory_name} takes {'word after word' if self.by_words else 'sentences'}"
+        for name in ("noise", "dropout", "supervision") if self.by_words else ("bypass_dropout",):
+            if getattr(self, name):
+                raise ValueError(f"StoryConfig.{name} is {getattr(self, name)!r}, but {kind}; legal: 0")
 
     def model(self, vocabulary: Vocabulary) -> QuestionAnswering:
         """The memory with its paper's encoder and answer, in the vocabulary's sizes."""
@@ -112,12 +118,18 @@ class StoryConfig(Generic[MemoryT]):
             return QuestionAnswering(Sentences(size, memory.input_size, self.moments), memory, "dense_query")
         if isinstance(memory, DMN):
             return QuestionAnswering(Words(size, memory.input_size), memory, "gru")
-        return QuestionAnswering(Stream(size, memory.input_size), memory, "dense")
+        encoder = Stream(size, memory.input_size)
+        return QuestionAnswering(encoder, memory, "dense", bypass_dropout=self.bypass_dropout)
 
     def sizes(self) -> list[int]:
         """The lengths that stories are padded to; the last one is what the memory has room for."""
         longest = getattr(self.memory, "slots", max(self.buckets))
         return sorted({min(size, longest) for size in self.buckets} | {longest})
+
+    @property
+    def by_words(self) -> bool:
+        """Whether the memory takes word after word, and not sentences."""
+        return not isinstance(self.memory, MemNN | MemN2N | DMN | DMNPlus)
 
     @property
     def memory_name(self) -> str:

@@ -2,20 +2,22 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from diffmem.models import QuestionAnswering, Stream
-from diffmem.tasks.babi import Examples, Story, Vocabulary, buckets, examples, files
+from diffmem.models import QuestionAnswering
+from diffmem.tasks.babi import Examples, Story, Streams, Vocabulary, buckets, examples, files, stream_buckets, streams
 from diffmem.tasks.babi.generate import generate
 from diffmem.tasks.babi.text import count_questions
 from experiments.stories.config import StoryConfig
 
 GENERATED = {"train": 900, "valid": 100}  # questions of the 1k setting; a split's place is its seed
 WORD_BUCKETS = 5  # of memories that take word after word: the longest stream, half of it, a quarter, ..
+
+Bucket = Examples | Streams
 
 
 class Batch(NamedTuple):
@@ -25,6 +27,16 @@ class Batch(NamedTuple):
     questions: jax.Array
     answers: jax.Array
     facts: jax.Array
+
+
+class StreamBatch(NamedTuple):
+    """Streams on the device; see `diffmem.tasks.babi.Streams`."""
+
+    words: jax.Array
+    asks: jax.Array
+    begins: jax.Array
+    ends: jax.Array
+    answers: jax.Array
 
 
 class Tables(NamedTuple):
@@ -39,8 +51,8 @@ class Data:
     """What one model is trained and validated on."""
 
     vocabulary: Vocabulary
-    train: tuple[Examples, ...]
-    valid: tuple[Examples, ...]
+    train: tuple[Bucket, ...]
+    valid: tuple[Bucket, ...]
 
 
 def is_generated(data_dir: str | None = None) -> bool:
@@ -81,49 +93,35 @@ def load(config: StoryConfig, data_dir: str | None = None) -> Data:
     return Data(vocabulary, split(config, train, vocabulary), split(config, valid, vocabulary))
 
 
-def split(config: StoryConfig, told: dict[int, list[Story]], vocabulary: Vocabulary) -> tuple[Examples, ...]:
+def split(config: StoryConfig, told: dict[int, list[Story]], vocabulary: Vocabulary) -> tuple[Bucket, ...]:
     """The questions as arrays, in buckets of similar story length; stories beyond the memory's slots lose their oldest.
 
     Where the memory takes word after word, the buckets are of similarly many words.
     """
     sizes = config.sizes()
-    parts = buckets(examples(told, vocabulary, slots=sizes[-1]), sizes)
-    if not isinstance(config.model(vocabulary).encoder, Stream):
-        return tuple(parts)
-    whole = joined([as_words(part, len(vocabulary)) for part in parts])
-    longest = whole.stories.shape[1]
-    return tuple(buckets(whole, sorted({-(-longest // 2**k) for k in range(WORD_BUCKETS)})))
+    if not config.by_words:
+        return tuple(buckets(examples(told, vocabulary, slots=sizes[-1]), sizes))
+    whole = streams(told, vocabulary, slots=sizes[-1])
+    longest = whole.words.shape[1]
+    return tuple(stream_buckets(whole, sorted({-(-longest // 2**k) for k in range(WORD_BUCKETS)})))
 
 
-def as_words(part: Examples, vocabulary: int) -> Examples:
-    """The same questions with every word as a sentence of its own, the question's words as the newest: no padding within."""
-    story = part.sentences[part.stories][:, :, ::-1].reshape(len(part.stories), -1)  # from the newest word to the oldest
-    words = np.concatenate([part.sentences[part.questions][:, ::-1], story], 1)
-    words = np.take_along_axis(words, np.argsort(words == 0, axis=1, kind="stable"), 1)
-    words = words[:, : (words > 0).sum(1).max()]
-    alone = np.arange(vocabulary, dtype=words.dtype)[:, None]
-    return part._replace(
-        sentences=alone, stories=words, questions=np.zeros_like(part.questions), facts=np.full_like(part.facts, -1)
-    )
+def tasks_of(part: Bucket) -> np.ndarray:
+    """The task of each question."""
+    return np.repeat(part.tasks, (part.answers > 0).sum(1)) if isinstance(part, Streams) else part.tasks
 
 
-def joined(parts: list[Examples]) -> Examples:
-    """All questions of parts that share their sentences."""
-    longest = max(part.stories.shape[1] for part in parts)
-    padded = [np.pad(part.stories, ((0, 0), (0, longest - part.stories.shape[1]))) for part in parts]
-    columns = {
-        name: np.concatenate([getattr(part, name) for part in parts]) for name in ("questions", "answers", "facts", "tasks")
-    }
-    return Examples(parts[0].sentences, np.concatenate(padded), **columns)
-
-
-def on_device(part: Examples) -> Batch:
-    """The arrays that training needs."""
+def on_device(part: Bucket) -> Any:
+    """The arrays that training needs: a `Batch`, or a `StreamBatch`."""
+    if isinstance(part, Streams):
+        return StreamBatch(*map(jnp.asarray, (part.words, part.asks, part.begins, part.ends, part.answers)))
     return Batch(*map(jnp.asarray, (part.stories, part.questions, part.answers, part.facts)))
 
 
-def tables(model: QuestionAnswering, part: Examples) -> Tables:
-    """The distinct sentences, encoded."""
+def tables(model: QuestionAnswering, part: Bucket) -> Any:
+    """The `Tables` of the distinct sentences; None for streams, which have words."""
+    if isinstance(part, Streams):
+        return None
     words = jnp.asarray(part.sentences)
     return Tables(model.encoder.sentence(words), model.encoder.question(words))
 

@@ -15,49 +15,55 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from diffmem.tasks.babi import TASKS, UNKNOWN, Examples, Story, Vocabulary, files, words
+from diffmem.tasks.babi import TASKS, UNKNOWN, Story, Streams, Vocabulary, files, words
 from diffmem.tasks.babi.text import count_questions
 from experiments import config as configs
 from experiments import runs
 from experiments.checkpoint import Checkpoints, load_weights
 from experiments.runtime import note
 from experiments.stories.config import StoryConfig
-from experiments.stories.data import is_generated, on_device, split, stories, tables, told
+from experiments.stories.data import Bucket, StreamBatch, is_generated, on_device, split, stories, tables, tasks_of, told
 
 FAILED = 5.0  # percent, by the data set's convention
 NOTE = "Task 3: trained on generated stories where the data set's own 10k file is missing; see docs/results.md."
 
 
-def make_errors(config: StoryConfig, vocabulary: Vocabulary, parts: Sequence[Examples], chunk: int = 200):
+def make_errors(config: StoryConfig, vocabulary: Vocabulary, parts: Sequence[Bucket], chunk: int = 200):
     """A function params [seeds, ...] -> wrong [seeds, Q] over the questions of all buckets, in their order."""
     model = config.model(vocabulary)
     known = np.zeros(len(vocabulary), bool)
     known[list(vocabulary.answers)] = True
     table = tables(model, parts[0])
 
-    def measure(part: Examples):
+    def measure(part: Bucket):
         batch = on_device(part)
-        count = len(part.questions)
+        count = len(part.tasks)
         index = np.arange(-(-count // chunk) * chunk).reshape(-1, chunk) % count
 
         def one(params, example):
-            logits = model(params, *told(example, table, example.stories)).logits
-            return jnp.argmax(jnp.where(known, logits, -jnp.inf)) != example.answers
+            if isinstance(example, StreamBatch):
+                logits = model.respond_along(params, example.words, example.asks, example.begins, example.ends)
+            else:
+                logits = model(params, *told(example, table, example.stories)).logits
+            return jnp.argmax(jnp.where(known, logits, -jnp.inf), -1) != example.answers
 
         def run(params):
             each = jax.vmap(lambda params, batch: jax.vmap(lambda e: one(params, e))(batch), in_axes=(0, None))
             wrong = jax.lax.map(lambda i: each(params, jax.tree.map(lambda a: a[i], batch)), jnp.asarray(index))
-            return jnp.swapaxes(wrong, 0, 1).reshape(wrong.shape[1], -1)[:, :count]
+            wrong = jnp.swapaxes(wrong, 0, 1)
+            return wrong.reshape(len(wrong), -1, *wrong.shape[3:])[:, :count]
 
-        return jax.jit(run)
+        asked = part.answers > 0 if isinstance(part, Streams) else slice(None)
+        compiled = jax.jit(run)
+        return lambda params: np.asarray(compiled(params))[:, asked]
 
     measures = [measure(part) for part in parts]
-    return lambda params: np.concatenate([np.asarray(run(params)) for run in measures], 1)
+    return lambda params: np.concatenate([run(params) for run in measures], 1)
 
 
-def by_task(wrong: np.ndarray, parts: Sequence[Examples]) -> list[dict[int, float]]:
+def by_task(wrong: np.ndarray, parts: Sequence[Bucket]) -> list[dict[int, float]]:
     """Error in percent by task, for each seed."""
-    tasks = np.concatenate([part.tasks for part in parts])
+    tasks = np.concatenate([tasks_of(part) for part in parts])
     return [{int(t): float(100 * row[tasks == t].mean()) for t in np.unique(tasks)} for row in wrong]
 
 

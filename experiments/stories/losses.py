@@ -1,4 +1,7 @@
-"""What a wrong answer costs, and what the supporting facts teach. Every loss is of one question; `jax.vmap` is the batch."""
+"""What a wrong answer costs, and what the supporting facts teach.
+
+Every loss is of one question, or the sum over those of a stream; `jax.vmap` is the batch.
+"""
 
 import dataclasses
 from typing import Any
@@ -10,7 +13,7 @@ import optax
 from diffmem import MemNN
 from diffmem.models import QuestionAnswering
 from experiments.stories.config import StoryConfig
-from experiments.stories.data import Batch, Tables, told
+from experiments.stories.data import Batch, StreamBatch, Tables, told
 
 
 def with_blanks(key: jax.Array, rows: jax.Array, facts: jax.Array, rate: float) -> tuple[jax.Array, jax.Array]:
@@ -34,11 +37,13 @@ def attention_targets(facts: jax.Array, passes: int, slots: int) -> jax.Array:
 
 
 def make_loss(config: StoryConfig, model: QuestionAnswering, *, linear: bool = False):
-    """The loss of one question: (params, table, batch of one, key) -> scalar."""
+    """The loss of one question, or of one stream: (params, table, batch of one, key) -> scalar."""
     if linear:
         model = dataclasses.replace(model, memory=dataclasses.replace(model.memory, softmax=False))  # ty: ignore
     if isinstance(config.memory, MemNN):
         return lambda params, table, one, key: ranking_loss(config, model, params, table, one)
+    if config.by_words:
+        return lambda params, table, one, key: stream_loss(model, params, one, key)
 
     def loss(params, table, one, key):
         rows, facts = one.stories, one.facts
@@ -59,6 +64,13 @@ def make_loss(config: StoryConfig, model: QuestionAnswering, *, linear: bool = F
         return value
 
     return loss
+
+
+def stream_loss(model: QuestionAnswering, params, one: StreamBatch, key: jax.Array) -> jax.Array:
+    """The cross-entropies of a stream's answers, summed up."""
+    logits = model.respond_along(params, one.words, one.asks, one.begins, one.ends, key)
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, one.answers)
+    return jnp.sum(jnp.where(one.answers > 0, losses, 0))
 
 
 def attention_loss(weights: jax.Array, facts: jax.Array) -> jax.Array:

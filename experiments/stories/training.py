@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,14 +12,14 @@ import numpy as np
 import optax
 from tqdm import tqdm
 
-from diffmem.tasks.babi import Examples, Vocabulary
+from diffmem.tasks.babi import Vocabulary
 from experiments import runs
 from experiments.checkpoint import Checkpoints
 from experiments.log import writer, writers
 from experiments.runtime import Diverged, first_bad, note
 from experiments.seeds import learners
 from experiments.stories.config import StoryConfig
-from experiments.stories.data import Data, is_generated, load, on_device, tables
+from experiments.stories.data import Bucket, Data, is_generated, load, on_device, tables, tasks_of
 from experiments.stories.evaluation import by_task, keep_vocabulary, make_errors
 from experiments.stories.losses import make_loss
 
@@ -33,12 +34,13 @@ class TrainState(NamedTuple):
 
 
 def make_update(config: StoryConfig, data: Data, *, linear: bool = False):
-    """One update of one seed: parameters, optimiser state, key, bucket, questions [B] -> the new ones, loss, gradients."""
+    """One update of one seed: parameters, optimiser state, key, bucket, its rows [B] -> the new ones, loss, gradients."""
     model = config.model(data.vocabulary)
     optimizer = config.optimizer.build(config.epochs * steps_per_epoch(config, data))
     table = tables(model, data.train[0])
     parts = [on_device(part) for part in data.train]
     loss = make_loss(config, model, linear=linear)
+    questions = questions_in(data.train) / sum(len(part.tasks) for part in data.train)  # a row
 
     def update(params, optimizer_state, key, bucket, chosen):
         def branch(part):
@@ -46,7 +48,7 @@ def make_update(config: StoryConfig, data: Data, *, linear: bool = False):
                 batch = jax.tree.map(lambda a: a[chosen], part)
                 keys = jax.random.split(key, config.batch)
                 each = jax.vmap(loss, in_axes=(None, None, 0, 0))
-                return jax.value_and_grad(lambda params: jnp.mean(each(params, table, batch, keys)))(params)
+                return jax.value_and_grad(lambda params: jnp.mean(each(params, table, batch, keys)) / questions)(params)
 
             return run
 
@@ -97,23 +99,28 @@ def explain(config: StoryConfig, data: Data, state: TrainState, seed: int) -> st
     return "with finite gradients and parameters"
 
 
-def passed(config: StoryConfig, part: Examples) -> np.ndarray:
-    """The questions of a bucket that an epoch passes, in order: all of them, and those of some tasks again."""
+def questions_in(parts: Sequence[Bucket]) -> int:
+    """How many questions all buckets ask."""
+    return sum(len(tasks_of(part)) for part in parts)
+
+
+def passed(config: StoryConfig, part: Bucket) -> np.ndarray:
+    """The rows of a bucket that an epoch passes, in order: all of them, and those of some tasks again."""
     return np.concatenate([np.arange(len(part.tasks)), *(np.flatnonzero(part.tasks == task) for task in config.again)])
 
 
-def passed_first(config: StoryConfig, part: Examples) -> np.ndarray:
-    """The questions of a bucket that an epoch passes while some tasks have it to themselves, over and over."""
+def passed_first(config: StoryConfig, part: Bucket) -> np.ndarray:
+    """The rows of a bucket that an epoch passes while some tasks have it to themselves, over and over."""
     return np.flatnonzero(np.isin(part.tasks, config.first))
 
 
 def steps_per_epoch(config: StoryConfig, data: Data) -> int:
-    """Batches of all buckets; the last one of each is filled up with questions drawn again."""
+    """Batches of all buckets; the last one of each is filled up with rows drawn again."""
     return sum(-(-len(passed(config, part)) // config.batch) for part in data.train)
 
 
 def plan(config: StoryConfig, data: Data, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-    """The epoch's batches in random order: bucket of each step [S], questions of each step [S, B]."""
+    """The epoch's batches in random order: bucket of each step [S], rows of each step [S, B]."""
     rng = np.random.default_rng((config.seed, epoch))
     choose = passed_first if epoch < config.first_epochs else passed
     steps, found = steps_per_epoch(config, data), []
@@ -169,7 +176,8 @@ def train_part(config: StoryConfig, data: Data, folder: Path, *, label: str, pro
         state = checkpoints.resume(state)
         epoch = int(state.epoch)
         runs.keep_lines_up_to(metrics, epoch)
-        questions = steps_per_epoch(config, data) * config.batch
+        rows = sum(len(part.tasks) for part in data.train)
+        questions = round(steps_per_epoch(config, data) * config.batch * questions_in(data.train) / rows)
         right = solved_looks(metrics)
         bar = tqdm(total=config.epochs, initial=epoch, unit="epoch", desc=label, disable=not progress)
         with bar, metrics.open("a") as log, writer(folder) as write:

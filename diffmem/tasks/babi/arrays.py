@@ -1,4 +1,8 @@
-"""bAbI stories as padded integer arrays: every distinct sentence once, and every question as a list of sentence numbers."""
+"""bAbI stories as padded integer arrays: by sentences, or word by word.
+
+By sentences: every distinct one once, and every question as a list of their numbers. Word by word: a story with all that is
+asked about it as one stream.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from diffmem.tasks.babi.text import Story, words
+from diffmem.tasks.babi.text import Question, Story, words
 
 PADDING, UNKNOWN = 0, 1
 
@@ -141,3 +145,75 @@ def buckets(data: Examples, sizes: Sequence[int]) -> list[Examples]:
                 )
             )
     return found
+
+
+class Streams(NamedTuple):
+    """S streams of at most T words: stories, each with at most Q questions where they are asked.
+
+    Attributes:
+        words: [S, T] word numbers; 0 where the stream is shorter.
+        asks: [S, T] bool, whether a word is part of a question.
+        begins: [S, T] bool, whether it is a question's first.
+        ends: [S, Q] where each question has its last word; 0 where there are fewer questions.
+        answers: [S, Q] word numbers, as in `Examples`; 0 where there are fewer questions.
+        tasks: [S] task numbers.
+    """
+
+    words: np.ndarray
+    asks: np.ndarray
+    begins: np.ndarray
+    ends: np.ndarray
+    answers: np.ndarray
+    tasks: np.ndarray
+
+
+def streams(stories: Mapping[int, Sequence[Story]], vocabulary: Vocabulary, *, slots: int | None = None) -> Streams:
+    """Turns the stories of each task into streams of words.
+
+    Args:
+        stories: by task number.
+        vocabulary: numbers of the words.
+        slots: questions about more sentences are about the newest of them, in a stream of their own; None: never.
+    """
+    rows: list[tuple[list[int], ...]] = []
+    for task, told in stories.items():
+        for story in told:
+            asked: dict[int, list[Question]] = {}
+            for question in sorted(story.questions, key=lambda question: question.seen):
+                asked.setdefault(max(question.seen - slots, 0) if slots else 0, []).append(question)
+            for seen, questions in asked.items():
+                words, begins, ends = [], [], []
+                for question in questions:
+                    for text in story.sentences[seen : question.seen]:
+                        words += _numbers(vocabulary, text)
+                    seen = question.seen
+                    begins.append(len(words))
+                    words += _numbers(vocabulary, question.text)
+                    ends.append(len(words) - 1)
+                rows.append((words, begins, ends, [vocabulary.number(question.answer) for question in questions], [task]))
+    words, begins, ends, answers, tasks = map(_padded, zip(*rows, strict=True))
+    place = np.arange(words.shape[1])[:, None]
+    there = (answers > 0)[:, None]
+    first = (place == begins[:, None]) & there
+    asks = (place >= begins[:, None]) & (place <= ends[:, None]) & there
+    return Streams(words, np.any(asks, -1), np.any(first, -1), ends, answers, tasks[:, 0])
+
+
+def _numbers(vocabulary: Vocabulary, text: str) -> list[int]:
+    return [number for number in vocabulary.encode(text).tolist() if number]
+
+
+def _padded(rows: Sequence[list[int]]) -> np.ndarray:
+    longest = max(map(len, rows))
+    return np.array([row + [0] * (longest - len(row)) for row in rows], np.int32)
+
+
+def stream_buckets(data: Streams, sizes: Sequence[int]) -> list[Streams]:
+    """Splits the streams by their number of words, like `buckets`; the largest size must hold all."""
+    bucket = np.searchsorted(sizes, (data.words > 0).sum(1))
+    parts = [Streams(*(column[bucket == i] for column in data)) for i in range(len(sizes))]
+
+    def cut(part: Streams, size: int) -> Streams:
+        return part._replace(words=part.words[:, :size], asks=part.asks[:, :size], begins=part.begins[:, :size])
+
+    return [cut(part, size) for part, size in zip(parts, sizes, strict=True) if len(part.tasks)]
