@@ -102,11 +102,11 @@ class ChunkMemory(Memory[S], Protocol[S]):
     Law: `step_all` is a loop of `step`, where the initial state stands before every x with starts[t].
 
     Attributes:
-        chunk: how many steps are taken at once.
+        chunk: how many steps are taken at once; None: 32 on a CPU and 1,024 on an accelerator, see `diffmem.unroll`.
     """
 
     @property
-    def chunk(self) -> int: ...
+    def chunk(self) -> int | None: ...
 
     def step_all(self, params: Params, state: S, xs: Array, starts: Array) -> tuple[S, Readout]:
         """The steps over xs [L, input_size] with starts [L]: the last state, and the readouts with a leading L.

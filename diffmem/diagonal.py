@@ -98,10 +98,12 @@ class DiagonalMemory:
     input_size: int
     output_size: int = 128
     learned_state: bool = False
-    chunk: int = 32
+    chunk: int | None = None
 
     def __post_init__(self):
-        check_counts(self, input_size=self.input_size, output_size=self.output_size, chunk=self.chunk)
+        check_counts(self, input_size=self.input_size, output_size=self.output_size)
+        if self.chunk is not None:
+            check_counts(self, chunk=self.chunk)
 
     @property
     def query_size(self) -> int:

@@ -11,6 +11,8 @@ from diffmem import layers
 from diffmem.base import Array, Memory, Params, Readout, S
 
 METHODS = ("auto", "scan", "parallel", "chunked")
+# Steps at once, for a memory that leaves it open: on a CPU a chunk is to stay in its cache, an accelerator wants much at a time.
+CPU_CHUNK, ACCELERATOR_CHUNK = 32, 1024
 
 
 def unroll(
@@ -201,7 +203,8 @@ def _in_chunks(memory, params, state, xs, starts, initial, remat):
 
     state = where(fine_before, state, initial)
     inputs = (jnp.where(fine[:, None], xs, 0), jnp.zeros(length, bool) if starts is None else starts)
-    chunk = min(memory.chunk, length)
+    own = CPU_CHUNK if jax.default_backend() == "cpu" else ACCELERATOR_CHUNK
+    chunk = min(memory.chunk or own, length)
     whole = length // chunk * chunk
 
     def advance(state, inputs):

@@ -36,8 +36,8 @@ class Options:
     """Inputs and outputs of every layer, units of the GRU and the LRU."""
     trace: tuple[int, int] = (32, 4)
     """FFM's traces and contexts."""
-    chunk: int = 32
-    """Steps that FFM and the LRU take at once."""
+    chunk: int = 0
+    """Steps that FFM and the LRU take at once; 0: their own choice on this platform."""
     only: tuple[str, ...] = ()
     """Names of rows to compare; none: all."""
     growth: tuple[int, ...] = (1024, 4096, 16384, 65536)
@@ -70,7 +70,7 @@ def memax_layer(options: Options) -> tuple[Any, Callable]:
 
 def layers(options: Options) -> dict[str, Callable]:
     """What is compared, by name."""
-    width, chunk = options.width, options.chunk
+    width, chunk = options.width, options.chunk or None
     ffm = diffmem.FFM(width, width, chunk=chunk, trace_size=options.trace[0], context_size=options.trace[1])
     return {
         "ffm": lambda: layer(ffm),
@@ -108,7 +108,7 @@ def compare(options: Options) -> list[dict[str, Any]]:
     cpu = medians(runs, options.repeats, clock=time.process_time)
     rows = []
     for name, one in programs.items():
-        row = {"layer": name, "batch": options.batch, "time": options.time, "chunk": options.chunk}
+        row = {"layer": name, "batch": options.batch, "time": options.time, "chunk": options.chunk or "auto"}
         row |= {"forward_backward_ms": round(wall[name], 1), "cpu_ms": round(cpu[name], 1)}
         row |= {"peak_megabytes": round(one.megabytes, 1), "compile_seconds": round(one.compile_seconds, 2)}
         if "ffm" in programs:
@@ -128,7 +128,7 @@ def growth(options: Options) -> list[dict[str, Any]]:
     return [
         {
             "ffm_growth": length,
-            "chunk": options.chunk,
+            "chunk": options.chunk or "auto",
             "microseconds_per_token": round(1e3 * wall[str(length)] / length, 2),
             "cpu_microseconds_per_token": round(1e3 * cpu[str(length)] / length, 2),
             "peak_megabytes": round(one.megabytes, 1),

@@ -109,3 +109,26 @@ def test_long_sequences_take_memory_for_inputs_outputs_and_one_chunk(name):
 
 def test_a_radius_that_is_rounded_to_one_starts_finite():
     chex.assert_tree_all_finite(diffmem.LRU(5, 7, radii=(1 - 1e-9, 1.0)).init_params(jax.random.key(0)))
+
+
+@pytest.mark.parametrize(("scale", "power"), [("variance", 2), ("mean", 1)])
+def test_scaled_traces_do_not_outgrow_each_other(scale, power):
+    """After a long time, a trace of noise has the noise's variance at any rate, and a trace of ones is one; where nothing
+    fades, the gradient is finite.
+    """
+    memory = diffmem.FFM(1, 2, trace_size=3, context_size=1, scale=scale)
+    params = memory.init_params(jax.random.key(0))
+    alpha = jnp.array([1.0, 0.1, 0.01])
+    params |= {"alpha": alpha, "omega": jnp.zeros(1)}
+    kernel = jnp.concatenate([jnp.ones((1, 3)), jnp.zeros((1, 3))], 1)
+    params["write"] = {"kernel": kernel, "bias": jnp.array([0.0, 0, 0, 40, 40, 40])}  # the gates are open
+    xs = jax.random.normal(jax.random.key(1), (20_000, 1)) if scale == "variance" else jnp.ones((20_000, 1))
+
+    def traces(params, xs):
+        return jax.lax.scan(lambda s, x: (memory.write(params, s, x),) * 2, memory.init_state(params), xs)[1].real[:, 0]
+
+    late = traces(params, xs)[2000:]
+    np.testing.assert_allclose((jnp.abs(late) ** power).mean(0), 1.0, rtol=0.25 if power == 2 else 1e-3)
+    still = params | {"alpha": jnp.array([1.0, 0.1, 0.0])}
+    gradient = jax.grad(lambda params: traces(params, xs[:9]).sum())(still)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))

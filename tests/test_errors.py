@@ -203,6 +203,7 @@ def test_errors_come_through_jit():
         (lambda: FFM(5, decay_limits=("a", "b")), r"FFM\.decay_limits is \('a', 'b'\); it must be None or a pair"),
         (lambda: FFM(5, decay_limits=(0.1, float("nan"))), r"FFM\.decay_limits is \(0\.1, nan\)"),
         (lambda: LRU(5, radii=0.9), r"LRU\.radii is 0\.9; it must be a pair \(least, most\)"),
+        (lambda: FFM(5, scale="unit"), r"FFM\.scale is 'unit'; legal: 'none', 'variance', 'mean'"),
         (lambda: FFM(5, trace_size=0), r"FFM\.trace_size is 0"),
         (lambda: FFM(5, chunk=0), r"FFM\.chunk is 0"),
         (lambda: LRU(5, radii=(0.9, 1.1)), r"LRU\.radii is \(0\.9, 1\.1\)"),

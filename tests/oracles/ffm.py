@@ -26,7 +26,7 @@ def init_state(config, params):
 
 
 def write(config, params, state, x):
-    """`S_jk <- exp(-alpha_j + i omega_k) S_jk + u_j`, u = value * sigmoid(gate)."""
+    """`S_jk <- exp(-alpha_j + i omega_k) S_jk + u_j`, u = value * sigmoid(gate), scaled as the config says."""
     traces, contexts = config["trace_size"], config["context_size"]
     projected = affine(params["write"], x)
     inputs = projected[:traces] * sigmoid(projected[traces:])
@@ -37,6 +37,8 @@ def write(config, params, state, x):
             alpha = abs(alpha)
         else:
             alpha = min(max(alpha, config["decay_limits"][0]), config["decay_limits"][1])
+        fade = np.exp(-alpha)
+        inputs[j] *= {"none": 1.0, "variance": np.sqrt(1 - fade**2 + 1e-8), "mean": 1 - fade}[config["scale"]]
         for k in range(contexts):
             old = state["real"][k, j] + 1j * state["imaginary"][k, j]
             new[k, j] = np.exp(-alpha + 1j * float(params["omega"][k])) * old + inputs[j]
