@@ -11,7 +11,7 @@ from diffmem import layers
 from diffmem.base import Array, Memory, Params, Readout, S
 
 METHODS = ("auto", "scan", "parallel", "chunked")
-# Steps at once, for a memory that leaves it open: on a CPU a chunk is to stay in its cache, an accelerator wants much at a time.
+# Steps at once, for a memory that leaves it open: on a CPU a chunk is to stay in its cache, an accelerator wants many.
 CPU_CHUNK, ACCELERATOR_CHUNK = 32, 1024
 
 
