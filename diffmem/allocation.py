@@ -5,6 +5,7 @@ One sequence and one step at a time, as in `addressing`, whose shape legend hold
 A link matrix is [N, N]: links[a, b] is how much slot a was written just after slot b.
 """
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Float
@@ -13,6 +14,9 @@ from diffmem.base import Array
 
 # What two well-known implementations of the DNC squeeze usages with, so that no usage is zero.
 USAGE_EPSILON = 1e-6
+# Up to so many slots an accelerator allocates without sorting: a tenth of a DNC's train step on an H200.
+MASKED = 256
+TINY = 1e-30  # keeps the logarithm of no usage finite; small enough to vanish beside any product that counts
 
 
 def retention(read_weights: Float[Array, "R N"], free: Float[Array, "R"]) -> Float[Array, "N"]:
@@ -77,10 +81,22 @@ def allocation(usage: Float[Array, "N"], *, ties: str = "near") -> Float[Array, 
     else:
         usage = USAGE_EPSILON + (1 - USAGE_EPSILON) * usage
         key = usage if ties == "squeezed" else usage - 1  # which rounds as 1 - usage does
-    order = jnp.argsort(lax.stop_gradient(key), stable=True)
-    ascending = usage[order]
-    before = jnp.concatenate([jnp.ones_like(usage[:1]), jnp.cumprod(ascending[:-1])])
-    return ((1 - ascending) * before)[jnp.argsort(order)]
+    in_masks = jax.default_backend() != "cpu" and len(usage) <= MASKED
+    return (1 - usage) * (_before_by_masks if in_masks else _before_by_sorting)(lax.stop_gradient(key), usage)
+
+
+def _before_by_sorting(key: Float[Array, "N"], usage: Float[Array, "N"]) -> Float[Array, "N"]:
+    """For each slot, the product of the usages of the slots that come before it, in the order of the keys."""
+    order = jnp.argsort(key, stable=True)
+    before = jnp.concatenate([jnp.ones_like(usage[:1]), jnp.cumprod(usage[order][:-1])])
+    return before[jnp.argsort(order)]
+
+
+def _before_by_masks(key: Float[Array, "N"], usage: Float[Array, "N"]) -> Float[Array, "N"]:
+    """The same as a product of N x N numbers: two small programs on an accelerator, instead of two sorts and their scans."""
+    slot = jnp.arange(len(usage))
+    comes_before = (key[:, None] < key) | ((key[:, None] == key) & (slot[:, None] < slot))
+    return jnp.exp(jnp.log(usage + TINY) @ comes_before.astype(usage.dtype))
 
 
 def allocate(usage: Float[Array, "N"], gates: Float[Array, "H"], *, ties: str = "near") -> Float[Array, "H N"]:

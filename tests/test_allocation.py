@@ -132,6 +132,21 @@ def test_gradient_of_allocation():
 # --- Links -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("zeros", [0, 1, 3])
+def test_masks_do_what_sorting_does(zeros):
+    """The way of an accelerator, checked here: values and gradients, with equal keys and with usages of zero."""
+    usage = (
+        jax.random.uniform(jax.random.key(0), (9,), jnp.float32, 0.05, 1.0).at[:zeros].set(0.0).at[5].set(0.5).at[7].set(0.5)
+    )
+    weights = jnp.arange(1.0, 10.0)
+    (want, slope), (found, other) = (
+        jax.value_and_grad(lambda usage, way=way: jnp.vdot(weights, way(jnp.round(usage * 8), usage)))(usage)
+        for way in (allocation._before_by_sorting, allocation._before_by_masks)
+    )
+    np.testing.assert_allclose(found, want, rtol=1e-5)
+    np.testing.assert_allclose(other, slope, rtol=1e-4, atol=1e-6)
+
+
 def test_precedence_typed_values():
     before, written = onehot(3, 4), np.zeros((H, N))
     written[0, 3], written[0, 5], written[1, 9] = 0.25, 0.5, 1.0
