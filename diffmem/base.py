@@ -102,7 +102,7 @@ class ChunkMemory(Memory[S], Protocol[S]):
     Law: `step_all` is a loop of `step`, where the initial state stands before every x with starts[t].
 
     Attributes:
-        chunk: how many steps are taken at once; None: 32 on a CPU and 1,024 on an accelerator, see `diffmem.unroll`.
+        chunk: how many steps are taken at once; None: as many as suit the platform, see `diffmem.unroll`.
     """
 
     @property

@@ -11,8 +11,7 @@ from diffmem import layers
 from diffmem.base import Array, Memory, Params, Readout, S
 
 METHODS = ("auto", "scan", "parallel", "chunked")
-# Steps at once, for a memory that leaves it open: on a CPU a chunk is to stay in its cache, an accelerator wants many.
-CPU_CHUNK, ACCELERATOR_CHUNK = 32, 1024
+CHUNK = 32  # steps at once, for a memory that leaves it open: as many as stay in a CPU's cache
 
 
 def unroll(
@@ -76,10 +75,12 @@ def unroll(
     initial = memory.init_state(params)
     state = initial if state is None else state
     check_state(memory, state, initial)
-    if method == "chunked" or (method == "auto" and able["chunked"]):
+    if method == "auto":
+        whole = jax.default_backend() != "cpu" and not remat and able["parallel"] and getattr(memory, "chunk", None) is None
+        method = "parallel" if whole else "chunked" if able["chunked"] else "scan"
+    if method == "chunked":
         return _in_chunks(memory, params, state, xs, starts, initial, remat)
-    on_accelerator = jax.default_backend() != "cpu"
-    if method == "parallel" or (method == "auto" and able["parallel"] and on_accelerator and not remat):
+    if method == "parallel":
         return _parallel(memory, params, state, xs, starts, initial)
 
     def step(state, inputs):
@@ -203,8 +204,7 @@ def _in_chunks(memory, params, state, xs, starts, initial, remat):
 
     state = where(fine_before, state, initial)
     inputs = (jnp.where(fine[:, None], xs, 0), jnp.zeros(length, bool) if starts is None else starts)
-    own = CPU_CHUNK if jax.default_backend() == "cpu" else ACCELERATOR_CHUNK
-    chunk = min(memory.chunk or own, length)
+    chunk = min(memory.chunk or CHUNK, length)
     whole = length // chunk * chunk
 
     def advance(state, inputs):

@@ -1,6 +1,7 @@
 """Traces that decay and turn: the two ways through a chunk, long sequences, and all methods alike in float32."""
 
 import functools
+import importlib
 
 import chex
 import jax
@@ -132,3 +133,24 @@ def test_scaled_traces_do_not_outgrow_each_other(scale, power):
     still = params | {"alpha": jnp.array([1.0, 0.1, 0.0])}
     gradient = jax.grad(lambda params: traces(params, xs[:9]).sum())(still)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+
+
+@pytest.mark.parametrize(
+    ("platform", "memory", "remat", "way"),
+    [
+        ("gpu", diffmem.FFM(5), 0, "_parallel"),
+        ("gpu", diffmem.FFM(5), 8, "_in_chunks"),
+        ("gpu", diffmem.FFM(5, chunk=16), 0, "_in_chunks"),
+        ("gpu", diffmem.DeltaRule(5), 0, "_in_chunks"),
+        ("gpu", diffmem.GRU(5), 0, "_chunked_scan"),
+        ("cpu", diffmem.FFM(5), 0, "_in_chunks"),
+        ("cpu", diffmem.GRU(5), 0, "_chunked_scan"),
+    ],
+)
+def test_auto_takes_what_is_fastest_on_the_platform(platform, memory, remat, way, monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: platform)
+    taken = []
+    for name in ("_parallel", "_in_chunks", "_chunked_scan"):
+        monkeypatch.setattr(importlib.import_module("diffmem.unroll"), name, lambda *_, name=name: taken.append(name))
+    diffmem.unroll(memory, memory.init_params(jax.random.key(0)), None, jnp.ones((9, 5)), remat=remat)
+    assert taken == [way]

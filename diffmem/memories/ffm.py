@@ -34,7 +34,7 @@ class FFM(DiagonalMemory):
         input_size: length of x and of the query.
         output_size: length of y.
         learned_state: whether the initial trace is a parameter; zero otherwise.
-        chunk: steps that `unroll` takes at once; None: 32 on a CPU, 1,024 on an accelerator.
+        chunk: steps that `unroll` takes at once; None: 32 on a CPU, all of them on an accelerator.
         trace_size: number M of traces.
         context_size: number C of contexts.
         order: "gate_norm", LN(z * g), or "norm_gate", LN(z) * g.

@@ -28,7 +28,7 @@ class LRU(DiagonalMemory):
         input_size: length of x and of the query.
         output_size: length of y.
         learned_state: whether the initial h is a parameter; zero otherwise.
-        chunk: steps that `unroll` takes at once; None: 32 on a CPU, 1,024 on an accelerator.
+        chunk: steps that `unroll` takes at once; None: 32 on a CPU, all of them on an accelerator.
         hidden_size: number N of complex units h.
         radii: |lambda| starts uniformly on the ring between these two.
         max_phase: the angle of lambda starts uniformly between 0 and this.
