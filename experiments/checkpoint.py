@@ -113,6 +113,16 @@ class Checkpoints:
             self._checkpointer.delete(later)
 
 
+def rounded(params: Any, bits: int) -> Any:
+    """The parameters with so many bits of their mantissas: with 8, as in bfloat16, they compress to half their size."""
+
+    def one(array):
+        mantissa, exponent = np.frexp(np.asarray(array))
+        return np.ldexp(np.round(np.ldexp(mantissa, bits)), exponent - bits)
+
+    return jax.tree.map(one, params)
+
+
 def save_weights(path: Path, params: Any, meta: dict) -> None:
     """Writes parameters and a dictionary as one compressed .npz, arrays named by their path."""
     flat: dict[str, Any] = {key: np.asarray(value) for key, value in traverse_util.flatten_dict(params, sep="/").items()}

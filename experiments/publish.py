@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import tyro
 
 from experiments import evaluate, pictures, runs
-from experiments.checkpoint import save_weights
+from experiments.checkpoint import rounded, save_weights
 from experiments.runtime import environment, launch, use_compilation_cache
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
@@ -33,6 +33,9 @@ class Options:
     """As in experiments.evaluate. None: as in the config."""
     weights: bool = False
     """Also commit the trained parameters."""
+    bits: int = 24
+    """Bits that are kept of every weight's mantissa; with 8, as in bfloat16, the file compresses to half its size. The result
+    is that of the rounded weights."""
     hardware: str = "2 CPU cores"
     """What the wall clock was measured on."""
 
@@ -63,6 +66,7 @@ def main(arguments: list[str]) -> None:
     options = tyro.cli(Options, args=arguments, prog="python -m experiments.publish", description=__doc__)
     use_compilation_cache()
     name, config, params, source = runs.find(str(options.run))
+    params = rounded(params, options.bits)
     metrics = options.run / "metrics.jsonl"
     result = {
         "name": name,

@@ -15,6 +15,7 @@ from diffmem.tasks.babi import Question, Story, Vocabulary, buckets, examples, f
 from diffmem.tasks.babi.generate import generate
 from diffmem.tasks.babi.text import count_questions
 from experiments import evaluate, log, stories, train
+from experiments.checkpoint import rounded
 from experiments.config import Optimizer
 from experiments.runtime import Diverged
 from experiments.stories import StoryConfig, evaluation, losses, publishing
@@ -304,8 +305,8 @@ def test_bypass_dropout_drops_the_controllers_output_in_training(copy):
 
 def test_rounded_weights():
     numbers = np.array([1 + 2**-10, 1 + 2**-11, -3.14159265, 0.0, 1e-30], np.float32)
-    assert publishing.rounded(numbers, 24).tolist() == numbers.tolist()
-    half = publishing.rounded(numbers, 11)
+    assert rounded(numbers, 24).tolist() == numbers.tolist()
+    half = rounded(numbers, 11)
     assert half.dtype == np.float32
     assert half[:4].tolist() == numbers[:4].astype(np.float16).tolist()
     np.testing.assert_allclose(half[4], numbers[4], rtol=2**-11)

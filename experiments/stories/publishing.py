@@ -10,7 +10,7 @@ import numpy as np
 import tyro
 
 from experiments import runs
-from experiments.checkpoint import save_weights
+from experiments.checkpoint import rounded, save_weights
 from experiments.runtime import environment
 from experiments.stories.data import is_generated, stories
 from experiments.stories.evaluation import evaluate, find, table
@@ -41,10 +41,7 @@ def main(arguments: list[str]) -> None:
     name, config, parts, _ = find(str(options.run))
     if is_generated() or "data" in (runs.claimed(options.run) or {}):
         raise ValueError(f"{options.run} is trained or evaluated on generated stories; only results on bAbI are published")
-    parts = {
-        part: found._replace(params=jax.tree.map(lambda a: rounded(a, options.bits), found.params))
-        for part, found in parts.items()
-    }
+    parts = {part: found._replace(params=rounded(found.params, options.bits)) for part, found in parts.items()}
     trained = tuple(sorted(task for part in parts.values() for task in part.tasks))
     logged = {part: runs.read_lines(options.run / part / "metrics.jsonl") for part in parts}
     result = {
@@ -83,12 +80,6 @@ def main(arguments: list[str]) -> None:
         path = runs.RESULTS / f"{name}.npz"
         save_weights(path, chosen, {"name": name, "config": config.to_json(), "parts": kept})
         print(f"wrote {path}, {path.stat().st_size / 2**20:.1f} MB")
-
-
-def rounded(array, bits: int) -> np.ndarray:
-    """The numbers with so many bits of their mantissa."""
-    mantissa, exponent = np.frexp(np.asarray(array))
-    return np.ldexp(np.round(np.ldexp(mantissa, bits)), exponent - bits)
 
 
 def count(params) -> int:

@@ -54,8 +54,13 @@ def mazes() -> str:
 
 def agents(cells: list[dict]) -> str:
     """The best mean return of a rollout, mean and spread over seeds, of the agents of one budget."""
-    environments, names = (list(dict.fromkeys(cell[key] for cell in cells)) for key in ("env", "memory"))
-    columns = {name: [cell for cell in cells if cell["memory"] == name] for name in names}
+    environments = list(dict.fromkeys(cell["env"] for cell in cells))
+    variants = list(dict.fromkeys((cell["memory"], *cell["config"]["memory_options"]) for cell in cells))
+    columns = {}
+    for name, *options in variants:
+        mine = [cell for cell in cells if [cell["memory"], *cell["config"]["memory_options"]] == [name, *options]]
+        told = options if [memory for memory, *_ in variants].count(name) > 1 else []  # only what tells columns apart
+        columns[" ".join([name, *told])] = mine
 
     def median(number):
         return lambda mine: f"{np.median([number(cell) for cell in mine]):,.0f}"
