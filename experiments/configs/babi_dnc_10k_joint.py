@@ -7,8 +7,8 @@ and deallocation (Csordas & Schmidhuber 2019), which this one has, too; 6.3 +- 2
 layer norm (Franke et al. 2018), of which this one has the first two.
 Here: an LSTM of 256 and 64 slots of 64; story and questions are streams of word vectors, answered at the end of each question.
 Task 3 is trained on generated stories where the data set's own file is missing.
-Hardware: one H200, nine minutes. On a CPU core one run takes about two hours; with half of all sizes, half an hour.
-Expected: see docs/results.md.
+Hardware: one H200, 36 seconds an epoch and two minutes of compiling, all five runs together; days on CPU cores.
+Expected: 10.5 +- 1.5 % after eight of the ten epochs, see docs/results.md.
 """
 
 from diffmem import DNC, control

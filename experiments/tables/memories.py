@@ -23,7 +23,7 @@ KNOWN_FOR = {
     "fast_weights": ("fast_weights_retrieval.json", "4", "error_percent", "associative retrieval, 50 units: {} % wrong", "0 %"),
     "plastic": ("plastic_patterns.json", "3", "wrong_bits_per_sequence", "completion of 3 patterns: {} of 16 bits wrong", ""),
     "rmc": ("rmc_lte_copy.json", "10", "error_percent", "memorisation (copy), 10 digits: {} % wrong, one seed", "0 %"),
-    "dnc": ("dnc_copy.json", "20", "wrong_bits_per_sequence", "copy, length 20: {} bits wrong", ""),
+    "dnc": ("stories/babi_dnc_10k_joint.json", None, "mean", "bAbI 10k joint, best of 5: {} % wrong", "3.8 %, mean 16.7 %"),
     "sam": ("sam_copy.json", "20", "wrong_bits_per_sequence", "copy, length 20: {} of 160 bits wrong, one seed", ""),
     "sdnc": ("sdnc_copy.json", "50", "wrong_bits_per_sequence", "copy, length 50: {} of 400 bits wrong, one seed", ""),
     "memoria": ("memoria_sorting.json", "504", "error_percent", "ranks of 504 symbols: {} % wrong, one seed", ""),
