@@ -4,6 +4,8 @@ import dataclasses
 import functools
 import json
 import re
+import subprocess
+import sys
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -316,6 +318,13 @@ def test_timescales_learn_at_their_own_rate():
     assert same(moved["memory"]["decay"], params["memory"]["decay"])
     assert not same(moved["memory"]["key"], params["memory"]["key"])
     assert not same(moved["actor"], params["actor"])
+
+
+def test_parsing_does_not_start_jax():
+    """Timescales are looked up among a memory's parameters; the launcher chooses its devices after that."""
+    parse = "ppo.parse(['repeat_previous_easy', '--memory', 'ffm', '--timescales', 'alpha', 'omega'])"
+    program = f"import jax; from experiments import ppo; {parse}; jax.config.update('jax_num_cpu_devices', 2)"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
 # --- The run ----------------------------------------------------------------------------------------------------------

@@ -5,8 +5,8 @@
 Paper: 98.8 % of answers right in its last lesson, 98.8 +- 1.6 % on the London Underground (7 steps), after a long curriculum;
 the best LSTM had 37 % in the first lesson after about two million sequences. `dnc_traversal_long` goes on from here.
 Hardware: one CPU core, five minutes.
-Expected: 99 % of answers right in both lessons. What it takes is room for the three labels of an edge, 90 numbers: with slots of
-64, an LSTM of 128 and no layer in front of the output it had not learned to look anything up after twice as many sequences.
+Expected: 99 % of answers right in both lessons. What it takes is room for the three labels of an edge, 90 numbers: with slots
+of 64, an LSTM of 128 and no layer in front of the output it had not learned to look anything up after twice as many sequences.
 """
 
 from diffmem import DNC
