@@ -1,8 +1,7 @@
 """`dnc_shortest_path`, trained on with lessons 1 to 4: up to 12 nodes and 36 edges, paths of up to 3, 10 steps of planning.
 
     python -m experiments.train dnc_shortest_path_long
-    python -m experiments.train dnc_shortest_path_long --start-from dnc_shortest_path_long \\
-      --task.max-length 7 --task.lengths 1 7 --memory.slots 128
+    python -m experiments.train dnc_shortest_path_long --task.max-length 7 --task.lengths 1 7 --memory.slots 128
 
 Paper: 64.0 +- 3.5 % of answers right in its last lesson, 55.3 +- 6.4 % on the London Underground (4 steps). The second command
 has graphs of that size, for an accelerator; then

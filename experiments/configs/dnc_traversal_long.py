@@ -1,8 +1,7 @@
 """`dnc_traversal`, trained on with lessons 1 to 4: up to 12 nodes and 36 edges, paths of up to 4.
 
     python -m experiments.train dnc_traversal_long
-    python -m experiments.train dnc_traversal_long --start-from dnc_traversal_long \\
-      --task.max-length 7 --task.lengths 1 7 --memory.slots 128
+    python -m experiments.train dnc_traversal_long --task.max-length 7 --task.lengths 1 7 --memory.slots 128
 
 Paper: 98.8 % of answers right in its last lesson, 98.8 +- 1.6 % on the London Underground (7 steps). The second command has
 graphs of that size, for an accelerator; then
