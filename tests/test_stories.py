@@ -291,6 +291,15 @@ def test_streams_say_where_their_questions_are():
     assert not cut.asks[1, 2:].any()
 
 
+def test_a_question_without_words_changes_nothing():
+    asked = Question("Where is Ann?", "hall", (0,), 1)
+    story = Story(("Ann is in the hall.", "Bob sings."), (Question("?", "hall", (0,), 1), asked, asked._replace(seen=2)))
+    vocabulary = Vocabulary.of([story])
+    found, plain = (streams({1: [one]}, vocabulary) for one in (story, story._replace(questions=story.questions[1:])))
+    for name in ("words", "asks", "begins"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(plain, name))
+
+
 def test_bypass_dropout_drops_the_controllers_output_in_training(copy):
     config = dataclasses.replace(WORDS, bypass_dropout=0.5)
     data = stories.load(config)

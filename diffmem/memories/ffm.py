@@ -11,7 +11,7 @@ from diffmem.base import Array, Params, check_choice, check_counts, check_range,
 from diffmem.diagonal import DiagonalMemory, DiagonalState, Parts
 
 DOUBLE_LIMIT = math.log(1.7976931348623157e308) / 1024 - 0.01  # exp(limit * 1024) is the largest double, nearly
-TINY = 1e-8
+TINY = 1e-8  # keeps the slope of a root finite where nothing fades
 
 
 @register(
@@ -121,7 +121,6 @@ class FFM(DiagonalMemory):
         written = value * jax.nn.sigmoid(gate)
         if self.scale != "none":
             rate = self._log_gamma(params)[0][0]
-            # The root has no slope where nothing fades.
             written = written * (jnp.sqrt(TINY - jnp.expm1(2 * rate)) if self.scale == "variance" else -jnp.expm1(rate))
         return written[..., None, :], None
 

@@ -1,6 +1,6 @@
 """Bypass dropout: what the controller puts out is dropped on its way past the memory, so that the memory has to be used.
 
-Source: Franke et al. 2018, Robust and Scalable Differentiable Neural Computer for Question Answering, section 3.2.
+Source: Franke et al. 2018, Robust and Scalable Differentiable Neural Computer for Question Answering.
 """
 
 from typing import Any

@@ -193,7 +193,7 @@ def streams(stories: Mapping[int, Sequence[Story]], vocabulary: Vocabulary, *, s
                 rows.append((words, begins, ends, [vocabulary.number(question.answer) for question in questions], [task]))
     words, begins, ends, answers, tasks = map(_padded, zip(*rows, strict=True))
     place = np.arange(words.shape[1])[:, None]
-    there = (answers > 0)[:, None]
+    there = ((answers > 0) & (begins <= ends))[:, None]  # a question may have no words
     first = (place == begins[:, None]) & there
     asks = (place >= begins[:, None]) & (place <= ends[:, None]) & there
     return Streams(words, np.any(asks, -1), np.any(first, -1), ends, answers, tasks[:, 0])
