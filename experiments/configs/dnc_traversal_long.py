@@ -7,7 +7,7 @@ Paper: 98.8 % of answers right in its last lesson, 98.8 +- 1.6 % on the London U
 graphs of that size, for an accelerator; then
 `python -m experiments.evaluate runs/dnc_traversal_long --graph underground --path 7 --lengths 7`.
 Hardware: one CPU core, about half an hour.
-Expected: see docs/results.md.
+Expected: 99 % of answers right over the four lessons, 96 % in lesson 4.
 """
 
 from dataclasses import replace
