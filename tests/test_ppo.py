@@ -412,7 +412,8 @@ def test_no_episode_ends(tmp_path, capfd):
 
 def test_scores_are_normalised_by_level():
     """Between random and perfect play of that level; a memory that was not tried on all of a level has no mean there."""
-    same = {"mmer_spread": 0.0, "parameters": 1, "state_reals": 1, "cpu_seconds": 1.0, "env_steps": 8, "config": {"seeds": 1}}
+    config = {"seeds": 1, "memory_options": []}
+    same = {"mmer_spread": 0.0, "parameters": 1, "state_reals": 1, "cpu_seconds": 1.0, "env_steps": 8, "config": config}
     gru = {
         "battleship_easy": -0.45,
         "pendulum_easy": 9.0,
@@ -429,6 +430,19 @@ def test_scores_are_normalised_by_level():
         "normalised, mean of 2 hard": "0.750",
         "normalised, mean of all 4": "0.625",
     }
+
+
+def test_variants_of_a_memory_have_columns_of_their_own():
+    """Their options tell them apart; a memory that occurs once is called by its name alone, whatever its options."""
+    same = {"mmer_spread": 0.0, "parameters": 1, "state_reals": 1, "cpu_seconds": 1.0, "env_steps": 8, "env": "ballet"}
+    kinds = (("ffm", []), ("ffm", ["scale=variance"]), ("gru", ["hidden_size=9"]))
+    cells = [
+        {"memory": name, "mmer": i / 10, **same, "config": {"seeds": 1, "memory_options": options}}
+        for i, (name, options) in enumerate(kinds)
+    ]
+    lines = agents.agents(cells).splitlines()
+    assert "| environment | `ffm` | `ffm scale=variance` | `gru` |" in lines
+    assert "| `ballet` | 0.000 ± 0.000 | 0.100 ± 0.000 | 0.200 ± 0.000 |" in lines
 
 
 @pytest.mark.parametrize(("per_step", "speed"), [(0.5, 2 * 48 / 0.5), (0.0, None)], ids=["measured", "shorter_than_the_clock"])
