@@ -6,8 +6,8 @@
 Paper: 64.0 +- 3.5 % of answers right in its last lesson, 55.3 +- 6.4 % on the London Underground (4 steps). The second command
 has graphs of that size, for an accelerator; then
 `python -m experiments.evaluate runs/dnc_shortest_path_long --graph underground --path 4 --lengths 7`.
-Hardware: one CPU core, about half an hour.
-Expected: see docs/results.md.
+Hardware: one CPU core, about fifty minutes.
+Expected: 98, 95 and 52 % of answers right in lessons 2, 3 and 4.
 """
 
 from dataclasses import replace
