@@ -50,8 +50,9 @@ VARIANTS = {
     "ntm-product": ntm(epsilon="product", initial_weights="uniform", initial_memory="random", shift_range=0),
     "lstm-learned": LSTM(5, 7, learned_state=True),
     "ffm-variance": FFM(5, 8, chunk=4, trace_size=6, context_size=2, scale="variance", decay_limits=(0.02, 3.0)),
-    "ffm-mean": FFM(5, 8, trace_size=6, context_size=2, scale="mean", order="norm_gate"),
-    "ffm-norm_gate": FFM(5, 8, True, 3, trace_size=6, context_size=2, order="norm_gate", decay_limits=(1e-6, 2.0)),
+    "ffm-norm_gate": FFM(
+        5, 8, True, 3, trace_size=6, context_size=2, order="norm_gate", scale="mean", decay_limits=(1e-6, 2.0)
+    ),
     "gru-learned": GRU(5, 7, learned_state=True),
     "lstm+ntm": Controlled(LSTM(5 + 3, 7), NTM(7, slots=11, width=3), learned_reads=True),
     "feedforward+hebbian": Controlled(FeedForward(5 + 14, 11), Hebbian(11, key_size=3, value_size=7, heads=2)),
