@@ -15,4 +15,4 @@ from diffmem import SDNC, control
 from experiments.configs import babi_dnc_10k_joint
 
 memory = control(SDNC(input_size=256, slots=1024, width=32, heads=4), 64, clip=20.0)
-config = replace(babi_dnc_10k_joint.config, memory=memory, epochs=20)
+config = replace(babi_dnc_10k_joint.config, memory=memory, bypass_dropout=0.0, epochs=20, batch=32, seeds=1)

@@ -7,7 +7,7 @@ Paper: 95.5 +- 2.2 % of answers right in its last lesson, 81.8 +- 13.5 % on a fa
 The second command has graphs of that size, for an accelerator; then
 `python -m experiments.evaluate runs/dnc_family --graph family --path 4 --lengths 7`.
 Hardware: one CPU core, about ten minutes.
-Expected: see docs/results.md. Relations have to be learned by heart: 34 of them in these two lessons, 154 in all.
+Expected: not run yet. Relations have to be learned by heart: 34 of them in these two lessons, 154 in all.
 """
 
 from dataclasses import replace
