@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,7 +39,7 @@ def make_update(config: StoryConfig, data: Data, *, linear: bool = False):
     table = tables(model, data.train[0])
     parts = [on_device(part) for part in data.train]
     loss = make_loss(config, model, linear=linear)
-    questions = questions_in(data.train) / sum(len(part.tasks) for part in data.train)  # a row
+    questions = questions_a_row(data)
 
     def update(params, optimizer_state, key, bucket, chosen):
         def branch(part):
@@ -99,9 +98,9 @@ def explain(config: StoryConfig, data: Data, state: TrainState, seed: int) -> st
     return "with finite gradients and parameters"
 
 
-def questions_in(parts: Sequence[Bucket]) -> int:
-    """How many questions all buckets ask."""
-    return sum(len(tasks_of(part)) for part in parts)
+def questions_a_row(data: Data) -> float:
+    """How many questions a row of the training data asks: 1, or, on average, those of a stream."""
+    return sum(len(tasks_of(part)) for part in data.train) / sum(len(part.tasks) for part in data.train)
 
 
 def passed(config: StoryConfig, part: Bucket) -> np.ndarray:
@@ -176,8 +175,7 @@ def train_part(config: StoryConfig, data: Data, folder: Path, *, label: str, pro
         state = checkpoints.resume(state)
         epoch = int(state.epoch)
         runs.keep_lines_up_to(metrics, epoch)
-        rows = sum(len(part.tasks) for part in data.train)
-        questions = round(steps_per_epoch(config, data) * config.batch * questions_in(data.train) / rows)
+        questions = round(steps_per_epoch(config, data) * config.batch * questions_a_row(data))
         right = solved_looks(metrics)
         bar = tqdm(total=config.epochs, initial=epoch, unit="epoch", desc=label, disable=not progress)
         with bar, metrics.open("a") as log, writer(folder) as write:

@@ -1,6 +1,7 @@
 """Agents with a memory."""
 
 import json
+from collections import Counter
 
 import numpy as np
 
@@ -55,12 +56,12 @@ def mazes() -> str:
 def agents(cells: list[dict]) -> str:
     """The best mean return of a rollout, mean and spread over seeds, of the agents of one budget."""
     environments = list(dict.fromkeys(cell["env"] for cell in cells))
-    variants = list(dict.fromkeys((cell["memory"], *cell["config"]["memory_options"]) for cell in cells))
-    columns = {}
-    for name, *options in variants:
-        mine = [cell for cell in cells if [cell["memory"], *cell["config"]["memory_options"]] == [name, *options]]
-        told = options if [memory for memory, *_ in variants].count(name) > 1 else []  # only what tells columns apart
-        columns[" ".join([name, *told])] = mine
+    kind = lambda cell: (cell["memory"], *cell["config"]["memory_options"])  # noqa: E731
+    kinds = list(dict.fromkeys(map(kind, cells)))
+    of_name = Counter(name for name, *_ in kinds)
+    columns = {  # options are told only where they tell columns apart
+        " ".join(one if of_name[one[0]] > 1 else one[:1]): [cell for cell in cells if kind(cell) == one] for one in kinds
+    }
 
     def median(number):
         return lambda mine: f"{np.median([number(cell) for cell in mine]):,.0f}"
