@@ -122,6 +122,8 @@ class Config(Generic[TaskT, MemoryT]):
     """What drives the memory and sees what it read; as wide as the memory's input. "none": the memory stands alone."""
     depth: int = 1
     """Layers of the controller, or of a memory that stands alone."""
+    layer_norm: bool = False
+    """Whether an LSTM controller is normalised, see `diffmem.LSTM`."""
     clip: float | None = None
     """Outputs are clipped to +-clip."""
     hidden: tuple[int, ...] = ()
@@ -166,6 +168,8 @@ class Config(Generic[TaskT, MemoryT]):
         ignored = [name for name in ("clip", "hidden", "bypass_dropout", "remat") if getattr(self, name)]
         if ignored and isinstance(self.memory, SegmentTransformer):
             raise ValueError(f"Config.{ignored[0]} is {getattr(self, ignored[0])}; a SegmentTransformer has no use for it")
+        if self.layer_norm and self.controller != "lstm":
+            raise ValueError(f"Config.layer_norm is True, but Config.controller is {self.controller!r}; legal: 'lstm'")
         check_number(self, "write_cost", "a number >= 0", lambda cost: cost >= 0)
         if self.write_cost and (not hasattr(self.memory, "slots") or (self.controller == "none" and self.depth > 1)):
             raise ValueError(f"Config.write_cost is {self.write_cost}; legal: 0, or one memory with slots, not {self.memory}")
@@ -185,7 +189,8 @@ class Config(Generic[TaskT, MemoryT]):
     def _memory(self) -> Memory:
         memory: Any = self.memory
         if self.controller != "none":
-            return diffmem.control(memory, self.task.input_size, self.controller, self.depth)
+            options = {"layer_norm": True} if self.layer_norm else {}
+            return diffmem.control(memory, self.task.input_size, self.controller, self.depth, **options)
         bottom = dataclasses.replace(memory, input_size=self.task.input_size)
         if self.depth == 1:
             return bottom

@@ -49,6 +49,7 @@ VARIANTS = {
     "ntm-clamped-clip": ntm(epsilon="clamped", initial_weights="zero", initial_memory="random", clip=1.5, activation="linear"),
     "ntm-product": ntm(epsilon="product", initial_weights="uniform", initial_memory="random", shift_range=0),
     "lstm-learned": LSTM(5, 7, learned_state=True),
+    "lstm-norm": LSTM(5, 7, layer_norm=True),
     "ffm-variance": FFM(5, 8, chunk=4, trace_size=6, context_size=2, scale="variance", decay_limits=(0.02, 3.0)),
     "ffm-norm_gate": FFM(
         5, 8, True, 3, trace_size=6, context_size=2, order="norm_gate", scale="mean", decay_limits=(1e-6, 2.0)

@@ -331,8 +331,9 @@ def test_sam(option):
     compare(sam.unroll, memory, [random_params(memory, np.random.default_rng(2), scale) for scale in (0.5, 3.0)])
 
 
-def test_clipped_lstm():
-    memory = diffmem.LSTM(5, 6, clip=0.3)
+@pytest.mark.parametrize("option", [dict(clip=0.3), dict(layer_norm=True, clip=0.8)], ids=name_of)
+def test_lstm(option):
+    memory = diffmem.LSTM(5, 6, **option)
     compare(recurrent.lstm_unroll, memory, [random_params(memory, np.random.default_rng(2), 1.0)])
 
 

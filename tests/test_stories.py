@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from diffmem import DMN, DNC, LSTM, DMNPlus, MemN2N, MemNN, control, unroll
-from diffmem.tasks.babi import Question, Story, Vocabulary, buckets, examples, file_name, format, streams
+from diffmem.tasks.babi import Question, Story, Vocabulary, buckets, examples, file_name, format, stream_buckets, streams
 from diffmem.tasks.babi.generate import generate
 from diffmem.tasks.babi.text import count_questions
 from experiments import evaluate, log, stories, train
@@ -212,6 +212,7 @@ def test_learns_one_supporting_fact(memory):
 
 CONTROLLED = control(DNC(7, slots=5, width=3, read_heads=1), 6)
 WORDS = dataclasses.replace(SMALL, memory=CONTROLLED, noise=0.0, linear_start=0)
+SENTENCES = dataclasses.replace(WORDS, moments=3, pondering=2)
 
 
 @pytest.mark.parametrize(
@@ -240,12 +241,13 @@ def test_a_stream_is_answered_at_its_last_word():
     np.testing.assert_allclose(answer.weights, want.weights[-1], rtol=1e-5)
 
 
-def test_a_story_is_read_once_for_all_its_questions(copy):
+@pytest.mark.parametrize("config", [WORDS, SENTENCES], ids=["words", "sentences"])
+def test_a_story_is_read_once_for_all_its_questions(copy, config):
     """Answers and gradients are those of a stream for each question: none of them sees another, nor leaves a trace."""
     asked = (Question("Where is Ann?", "hall", (0,), 1), Question("Is Bob in the hall?", "no", (1,), 1))
     later = (Question("Where is Bob?", "attic", (4,), 5), Question("Where is Ann?", "hall", (0,), 5))
     told_one = {1: [Story(("Ann is in the hall.",) + ("Bob is in the attic.",) * 4, asked + later), *generate(1, 9, seed=1)]}
-    config = dataclasses.replace(WORDS, buckets=(3,))  # the later questions are about the newest sentences
+    config = dataclasses.replace(config, buckets=(3,))  # the later questions are about the newest sentences
     vocabulary = Vocabulary.of(told_one[1])
     model = config.model(vocabulary)
     params, by_hand = model.init_params(jax.random.key(0)), examples(told_one, vocabulary, slots=3)
@@ -288,6 +290,22 @@ def test_streams_say_where_their_questions_are():
     assert spelled(cut.words)[1] == ["c", "h", *["<padding>"] * 3]  # the last question is about the newest sentence alone
     assert (cut.answers > 0).sum(1).tolist() == [2, 1]
     assert not cut.asks[1, 2:].any()
+
+
+def test_streams_of_sentences_take_a_question_in_several_times():
+    story = Story(("A b.", "C."), (Question("D e?", "f", (0,), 1), Question("G?", "f", (0,), 2)))
+    vocabulary = Vocabulary.of([story])
+    found = streams({4: [story]}, vocabulary, pondering=2)
+    assert [[vocabulary.words[n] for n in row if n] for row in found.words[0]] == [
+        *(["a", "b"], ["d", "e"], ["d", "e"]),
+        *(["c"], ["g"], ["g"]),
+    ]
+    assert found.asks.astype(int).tolist() == [[0, 1, 1, 0, 1, 1]]
+    assert found.begins.astype(int).tolist() == [[0, 1, 0, 0, 1, 0]]
+    assert found.ends.tolist() == [[2, 5]]
+    longer = Story((*story.sentences, "A."), (Question("D?", "f", (0,), 3),) * 2)
+    parts = stream_buckets(streams({4: [story, longer]}, vocabulary, pondering=2), [6, 7])
+    assert [part.words.shape for part in parts] == [(1, 6, 2), (1, 7, 2)]
 
 
 def test_a_question_without_words_changes_nothing():
@@ -465,8 +483,13 @@ def test_what_cannot_be_read_is_counted_by_kind():
         ({"first": (1,), "first_epochs": 1, "joint": False}, r"StoryConfig.first is \(1,\) .* in a joint run"),
         ({"epochs": 0}, "StoryConfig.epochs is 0; it must be an integer >= 1"),
         ({"noise": 1.0}, "StoryConfig.noise is 1.0; legal: 0 <= noise < 1"),
-        ({"memory": CONTROLLED}, "StoryConfig.noise is 0.1, but DNC takes word after word; legal: 0"),
-        ({"bypass_dropout": 0.1}, "StoryConfig.bypass_dropout is 0.1, but MemN2N takes sentences; legal: 0"),
+        ({"memory": CONTROLLED}, "StoryConfig.noise is 0.1, but DNC takes one input after another; legal: 0"),
+        (
+            {"moments": 2, "memory": CONTROLLED, "noise": 0.0},
+            "StoryConfig.pondering is 0, moments is 2, and DNC takes one input",
+        ),
+        ({"pondering": 2}, "StoryConfig.pondering is 2, moments is 0, and MemN2N stores sentences; legal: pondering > 0"),
+        ({"bypass_dropout": 0.1}, "StoryConfig.bypass_dropout is 0.1, but MemN2N stores sentences; legal: 0"),
     ],
 )
 def test_a_wrong_field_is_named(changes, message):

@@ -83,6 +83,8 @@ class LSTM(_Recurrent):
         forget_bias: initial bias of the forget gate. 1 helps a layer that has to remember by itself. 0 suits a controller,
             whose memory is elsewhere: NTMs that learned to copy generalised to longer sequences with it.
         clip: if not None, c and h are clipped to +-clip after every step, as the DNC's controller does.
+        layer_norm: whether what the gates sum up is normalised, LN(W x) + LN(U h) + b, and c' on its way to h',
+            h' = o * tanh(LN(c')) (Ba et al. 2016).
 
     `read` ignores its query and returns h; `Readout.weights` is None.
 
@@ -94,7 +96,8 @@ class LSTM(_Recurrent):
         >>> readout.value.shape
         (5,)
 
-    Source: Hochreiter & Schmidhuber 1997; forget gate of Gers et al. 2000.
+    Source: Hochreiter & Schmidhuber 1997; forget gate of Gers et al. 2000; Ba et al. 2016, Layer Normalization, equations 20
+    to 22, for `layer_norm`.
 
     Differences from the paper:
         - no peepholes.
@@ -102,6 +105,7 @@ class LSTM(_Recurrent):
 
     forget_bias: float = 0.0
     clip: float | None = None
+    layer_norm: bool = False
 
     State: ClassVar[Any] = LSTMState
     Cell: ClassVar[Any] = nn.OptimizedLSTMCell
@@ -113,10 +117,25 @@ class LSTM(_Recurrent):
 
     def init_params(self, key: Array) -> Params:
         params = super().init_params(key)
-        return {**params, "hf": {**params["hf"], "bias": params["hf"]["bias"] + self.forget_bias}}
+        params = {**params, "hf": {**params["hf"], "bias": params["hf"]["bias"] + self.forget_bias}}
+        if self.layer_norm:
+            sizes = {"input": 4 * self.hidden_size, "hidden": 4 * self.hidden_size, "cell": self.hidden_size}
+            params["norms"] = {name: layers.init_layer_norm(size) for name, size in sizes.items()}
+        return params
+
+    def _normalised(self, params: Params, state: LSTMState, x: Array) -> LSTMState:
+        """The step with layer norm, which Flax has no cell for; its parameters are the cell's, and `norms`."""
+        norms, gates = params["norms"], "ifgo"
+        kernel = lambda side: jnp.concatenate([params[side + gate]["kernel"] for gate in gates], axis=1)  # noqa: E731
+        summed = layers.layer_norm(norms["input"], x @ kernel("i")) + layers.layer_norm(
+            norms["hidden"], state.hidden @ kernel("h")
+        )
+        i, f, g, o = summed.reshape(4, -1) + jnp.stack([params["h" + gate]["bias"] for gate in gates])
+        cell = nn.sigmoid(f) * state.cell + nn.sigmoid(i) * nn.tanh(g)
+        return LSTMState(cell, nn.sigmoid(o) * nn.tanh(layers.layer_norm(norms["cell"], cell)))
 
     def write(self, params: Params, state, x: Array):
-        state = super().write(params, state, x)
+        state = self._normalised(params, state, x) if self.layer_norm else super().write(params, state, x)
         return state if self.clip is None else LSTMState(*(jnp.clip(part, -self.clip, self.clip) for part in state))
 
 

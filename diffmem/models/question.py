@@ -114,10 +114,7 @@ class Sentences:
         embedding, question, places, mix = jax.random.split(key, 4)
         table = jax.random.uniform(embedding, (self.vocabulary, self.width), layers.DTYPE, -(3**0.5), 3**0.5)
         params = {"embedding": table, "question": layers.init_gru(question, self.width, self.width)}
-        if self.moments:
-            params["places"] = 0.3 * jax.random.normal(places, (self.moments * self.vocabulary, self.width), layers.DTYPE)
-            params["mix"] = layers.init_dense(mix, self.width, self.width)
-        return params
+        return {**params, **_init_mix(places, mix, self)} if self.moments else params
 
     def sentence(self, words: Array) -> Array:
         if not self.moments:
@@ -128,12 +125,22 @@ class Sentences:
         return words
 
     def __call__(self, params: Params, story: Array, mask: Array, question: Array) -> tuple[Array, Array, Array]:
-        if self.moments:
-            facts = jax.nn.relu(layers.dense(params["mix"], story @ params["places"]))
-        else:
-            facts = layers.embed_bags(params["embedding"], story, "position", self.kind)
+        facts = _mix(params, story) if self.moments else layers.embed_bags(params["embedding"], story, "position", self.kind)
         query = layers.gru(params["question"], params["embedding"][question], mask=question > 0)[-1]
         return facts, mask, query
+
+
+def _init_mix(places: Array, mix: Array, encoder: "Sentences | Stream") -> Params:
+    size = (encoder.moments * encoder.vocabulary, encoder.width)
+    return {
+        "places": 0.3 * jax.random.normal(places, size, layers.DTYPE),
+        "mix": layers.init_dense(mix, encoder.width, encoder.width),
+    }
+
+
+def _mix(params: Params, sentences: Array) -> Array:
+    """Sentences as `moments` [N, M V] -> [N, d]."""
+    return jax.nn.relu(layers.dense(params["mix"], sentences @ params["places"]))
 
 
 @dataclass(frozen=True)
@@ -168,17 +175,23 @@ class Words:
 
 @dataclass(frozen=True)
 class Stream:
-    """Story and question as one stream of word vectors, for memories that take one input at a time (the LSTM baseline).
+    """Story and question as one stream, for memories that take one input at a time (LSTM, DNC).
 
     Args:
         vocabulary: V.
         width: d.
+        moments: M; 0 for a stream of word vectors. Otherwise one of sentence vectors, which are those of `Sentences`.
+        pondering: how often the question comes: with sentence vectors it is one input, too few for several reads.
     """
 
     vocabulary: int
     width: int
+    moments: int = 0
+    pondering: int = 1
 
     def init_params(self, key: Array) -> Params:
+        if self.moments:
+            return _init_mix(*jax.random.split(key), self)
         return {"embedding": jax.random.normal(key, (self.vocabulary, self.width), layers.DTYPE)}
 
     def sentence(self, words: Array) -> Array:
@@ -187,8 +200,19 @@ class Stream:
     question = sentence
 
     def __call__(self, params: Params, story: Array, mask: Array, question: Array) -> tuple[Array, Array, None]:
-        words = jnp.append(story.reshape(-1), question)
-        return params["embedding"][words], words > 0, None
+        if self.moments:
+            words = jnp.concatenate([story, *[question[None]] * self.pondering])
+        else:
+            words = jnp.append(story.reshape(-1), question)
+        return self.embed(params, words), self.filled(words), None
+
+    def embed(self, params: Params, words: Array) -> Array:
+        """The vectors [T, d] of a stream of words [T], or of sentences [T, J]."""
+        return _mix(params, moments(words, self.vocabulary, self.moments)) if self.moments else params["embedding"][words]
+
+    def filled(self, words: Array) -> Array:
+        """Which of them are no padding."""
+        return jnp.any(words > 0, -1) if self.moments else words > 0
 
 
 ANSWERS = ("tied", "dense", "dense_query", "gru")
@@ -294,23 +318,23 @@ class QuestionAnswering:
     def respond_along(
         self, params: Params, words: Array, asks: Array, begins: Array, ends: Array, key: Array | None = None
     ) -> Array:
-        """Answers the questions that a stream of words asks on the way. For the encoder `Stream`.
+        """Answers the questions that a stream asks on the way. For the encoder `Stream`.
 
         A question starts from the memory as the story has left it, and leaves no trace in it: answers and gradients are those
         of a stream for each question, but the story is read once for all of them.
 
         Args:
             params: from `init_params`.
-            words: [T] word numbers; padding may only be at the end.
-            asks: [T] bool, whether a word is part of a question.
-            begins: [T] bool, whether it is a question's first word.
-            ends: [Q] where each question has its last word.
+            words: [T] word numbers, or [T, J] sentences, as the encoder takes them; padding may only be at the end.
+            asks: [T] bool, whether a word or sentence is part of a question.
+            begins: [T] bool, whether it is a question's first.
+            ends: [Q] where each question has its last.
             key: of what is dropped; None: nothing is.
 
         Returns:
             logits [Q, V].
         """
-        embedded, memory = params["encoder"]["embedding"][words], params["memory"]
+        embedded, memory = self.encoder.embed(params["encoder"], words), params["memory"]
 
         def step(carry, now):
             story, question = carry

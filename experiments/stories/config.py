@@ -32,7 +32,10 @@ class StoryConfig(Generic[MemoryT]):
     setting: Literal["1k", "10k"] = "10k"
     """Training questions per task."""
     moments: int = 0
-    """Word embeddings that are learned polynomials of the position with so many terms, 0: a position encoding (DMN+, MemNN)."""
+    """Word embeddings that are learned polynomials of the position with so many terms, 0: a position encoding (DMN+, MemNN).
+    Of memories that take one input after another (LSTM, DNC), 0: word after word, otherwise sentence after sentence."""
+    pondering: int = 0
+    """How often a question comes where memories take sentence after sentence."""
     supervision: float = 0.0
     """Weight of the loss that teaches the attention of each hop or pass the supporting facts."""
     margin: float = 0.1
@@ -49,7 +52,7 @@ class StoryConfig(Generic[MemoryT]):
     """Times the parameters, added to their gradients."""
     optimizer: Optimizer = field(default_factory=lambda: Optimizer("adam", learning_rate=1e-3))
     batch: int = 32
-    """Questions per step; of memories that take word after word, stories with all their questions."""
+    """Questions per step; of memories that take one input after another, stories with all their questions."""
     epochs: int = 60
     seeds: int = 1
     """Independent runs, trained side by side on the same order of questions."""
@@ -94,8 +97,13 @@ class StoryConfig(Generic[MemoryT]):
         for name in ("noise", "dropout", "bypass_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"StoryConfig.{name} is {getattr(self, name)!r}; legal: 0 <= {name} < 1")
-        kind = f"{self.memory_name} takes {'word after word' if self.by_words else 'sentences'}"
-        for name in ("noise", "dropout", "supervision") if self.by_words else ("bypass_dropout",):
+        kind = f"{self.memory_name} {'takes one input after another' if self.streamed else 'stores sentences'}"
+        if self.pondering < 0 or bool(self.pondering) != (self.streamed and bool(self.moments)):
+            raise ValueError(
+                f"StoryConfig.pondering is {self.pondering!r}, moments is {self.moments!r}, and {kind}; legal: pondering > 0 "
+                "with moments > 0 and a memory that takes one input after another, 0 otherwise"
+            )
+        for name in ("noise", "dropout", "supervision") if self.streamed else ("bypass_dropout",):
             if getattr(self, name):
                 raise ValueError(f"StoryConfig.{name} is {getattr(self, name)!r}, but {kind}; legal: 0")
 
@@ -118,7 +126,7 @@ class StoryConfig(Generic[MemoryT]):
             return QuestionAnswering(Sentences(size, memory.input_size, self.moments), memory, "dense_query")
         if isinstance(memory, DMN):
             return QuestionAnswering(Words(size, memory.input_size), memory, "gru")
-        encoder = Stream(size, memory.input_size)
+        encoder = Stream(size, memory.input_size, self.moments, self.pondering or 1)
         return QuestionAnswering(encoder, memory, "dense", bypass_dropout=self.bypass_dropout)
 
     def sizes(self) -> list[int]:
@@ -127,8 +135,8 @@ class StoryConfig(Generic[MemoryT]):
         return sorted({min(size, longest) for size in self.buckets} | {longest})
 
     @property
-    def by_words(self) -> bool:
-        """Whether the memory takes word after word, and not sentences."""
+    def streamed(self) -> bool:
+        """Whether the memory takes one input after another: words, or sentences."""
         return not isinstance(self.memory, MemNN | MemN2N | DMN | DMNPlus)
 
     @property

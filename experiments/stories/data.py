@@ -15,7 +15,7 @@ from diffmem.tasks.babi.text import count_questions
 from experiments.stories.config import StoryConfig
 
 GENERATED = {"train": 900, "valid": 100}  # questions of the 1k setting; a split's place is its seed
-WORD_BUCKETS = 5  # of memories that take word after word: the longest stream, half of it, a quarter, ..
+STREAM_BUCKETS = 5  # of memories that take one input after another: the longest stream, half of it, a quarter, ..
 
 Bucket = Examples | Streams
 
@@ -96,14 +96,14 @@ def load(config: StoryConfig, data_dir: str | None = None) -> Data:
 def split(config: StoryConfig, told: dict[int, list[Story]], vocabulary: Vocabulary) -> tuple[Bucket, ...]:
     """The questions as arrays, in buckets of similar story length; stories beyond the memory's slots lose their oldest.
 
-    Where the memory takes word after word, the buckets are of similarly many words.
+    Where the memory takes one input after another, the buckets are of similarly many.
     """
     sizes = config.sizes()
-    if not config.by_words:
+    if not config.streamed:
         return tuple(buckets(examples(told, vocabulary, slots=sizes[-1]), sizes))
-    whole = streams(told, vocabulary, slots=sizes[-1])
+    whole = streams(told, vocabulary, slots=sizes[-1], pondering=config.pondering)
     longest = whole.words.shape[1]
-    return tuple(stream_buckets(whole, sorted({-(-longest // 2**k) for k in range(WORD_BUCKETS)})))
+    return tuple(stream_buckets(whole, sorted({-(-longest // 2**k) for k in range(STREAM_BUCKETS)})))
 
 
 def tasks_of(part: Bucket) -> np.ndarray:

@@ -42,7 +42,7 @@ def make_loss(config: StoryConfig, model: QuestionAnswering, *, linear: bool = F
         model = dataclasses.replace(model, memory=dataclasses.replace(model.memory, softmax=False))  # ty: ignore
     if isinstance(config.memory, MemNN):
         return lambda params, table, one, key: ranking_loss(config, model, params, table, one)
-    if config.by_words:
+    if config.streamed:
         return lambda params, table, one, key: stream_loss(model, params, one, key)
 
     def loss(params, table, one, key):

@@ -21,6 +21,13 @@ def linear(layer, x):
     return result
 
 
+def normalised(norm, z):
+    """Mean 0 and variance 1 (of the z there are), then scaled and moved."""
+    mean = sum(z) / len(z)
+    variance = sum((z - mean) ** 2) / len(z)
+    return np.asarray(norm["scale"], np.float64) * (z - mean) / np.sqrt(variance + 1e-5) + np.asarray(norm["bias"], np.float64)
+
+
 def _unroll(init_state, step, config, params, state, xs, starts):
     if state is None:
         state = init_state(config, params)
@@ -48,12 +55,16 @@ def lstm_step(config, params, state, x):
     """One step: (state, value), where the value is the new hidden vector."""
     x = np.asarray(x, np.float64)
     h, c = np.asarray(state["hidden"], np.float64), np.asarray(state["cell"], np.float64)
-    i = sigmoid(linear(params["ii"], x) + linear(params["hi"], h))
-    f = sigmoid(linear(params["if"], x) + linear(params["hf"], h))
-    g = np.tanh(linear(params["ig"], x) + linear(params["hg"], h))
-    o = sigmoid(linear(params["io"], x) + linear(params["ho"], h))
-    cell = f * c + i * g
-    hidden = o * np.tanh(cell)
+    # Ba et al. 2016, appendix, equations 20 to 22: one norm over all that the inputs say, one over all that h says.
+    norms = params.get("norms")
+    said_by_x = np.concatenate([linear(params["i" + gate], x) for gate in "ifgo"])
+    said_by_h = np.concatenate([linear({"kernel": params["h" + gate]["kernel"]}, h) for gate in "ifgo"])
+    if norms is not None:
+        said_by_x, said_by_h = normalised(norms["input"], said_by_x), normalised(norms["hidden"], said_by_h)
+    bias = np.concatenate([np.asarray(params["h" + gate]["bias"], np.float64) for gate in "ifgo"])
+    i, f, g, o = np.split(said_by_x + said_by_h + bias, 4)
+    cell = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+    hidden = sigmoid(o) * np.tanh(cell if norms is None else normalised(norms["cell"], cell))
     if config.get("clip") is not None:
         cell, hidden = (np.minimum(np.maximum(part, -config["clip"]), config["clip"]) for part in (cell, hidden))
     return {"cell": cell, "hidden": hidden}, hidden.copy()

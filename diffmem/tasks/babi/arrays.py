@@ -1,12 +1,12 @@
-"""bAbI stories as padded integer arrays: by sentences, or word by word.
+"""bAbI stories as padded integer arrays: questions, or streams.
 
-By sentences: every distinct one once, and every question as a list of their numbers. Word by word: a story with all that is
-asked about it as one stream.
+As questions: every distinct sentence once, and every question as a list of their numbers. As streams, of words or of
+sentences: a story with all that is asked about it, in order.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -148,13 +148,13 @@ def buckets(data: Examples, sizes: Sequence[int]) -> list[Examples]:
 
 
 class Streams(NamedTuple):
-    """S streams of at most T words: stories, each with at most Q questions where they are asked.
+    """S streams of at most T words or sentences: stories, each with at most Q questions where they are asked.
 
     Attributes:
-        words: [S, T] word numbers; 0 where the stream is shorter.
-        asks: [S, T] bool, whether a word is part of a question.
+        words: [S, T] word numbers, or [S, T, J] in sentences; 0 where the stream is shorter.
+        asks: [S, T] bool, whether a word or sentence is part of a question.
         begins: [S, T] bool, whether it is a question's first.
-        ends: [S, Q] where each question has its last word; 0 where there are fewer questions.
+        ends: [S, Q] where each question has its last; 0 where there are fewer questions.
         answers: [S, Q] word numbers, as in `Examples`; 0 where there are fewer questions.
         tasks: [S] task numbers.
     """
@@ -167,15 +167,22 @@ class Streams(NamedTuple):
     tasks: np.ndarray
 
 
-def streams(stories: Mapping[int, Sequence[Story]], vocabulary: Vocabulary, *, slots: int | None = None) -> Streams:
-    """Turns the stories of each task into streams of words.
+def streams(
+    stories: Mapping[int, Sequence[Story]], vocabulary: Vocabulary, *, slots: int | None = None, pondering: int = 0
+) -> Streams:
+    """Turns the stories of each task into streams.
 
     Args:
         stories: by task number.
         vocabulary: numbers of the words.
         slots: questions about more sentences are about the newest of them, in a stream of their own; None: never.
+        pondering: how often a question comes, in streams of sentences; 0: streams of words.
     """
-    rows: list[tuple[list[int], ...]] = []
+    rows: list[tuple[list[Any], ...]] = []
+
+    def parts(text: str, times: int) -> list[Any]:
+        return [vocabulary.encode(text)] * times if pondering else _numbers(vocabulary, text)
+
     for task, told in stories.items():
         for story in told:
             asked: dict[int, list[Question]] = {}
@@ -185,10 +192,10 @@ def streams(stories: Mapping[int, Sequence[Story]], vocabulary: Vocabulary, *, s
                 words, begins, ends = [], [], []
                 for question in questions:
                     for text in story.sentences[seen : question.seen]:
-                        words += _numbers(vocabulary, text)
+                        words += parts(text, 1)
                     seen = question.seen
                     begins.append(len(words))
-                    words += _numbers(vocabulary, question.text)
+                    words += parts(question.text, pondering)
                     ends.append(len(words) - 1)
                 rows.append((words, begins, ends, [vocabulary.number(question.answer) for question in questions], [task]))
     words, begins, ends, answers, tasks = map(_padded, zip(*rows, strict=True))
@@ -203,14 +210,15 @@ def _numbers(vocabulary: Vocabulary, text: str) -> list[int]:
     return [number for number in vocabulary.encode(text).tolist() if number]
 
 
-def _padded(rows: Sequence[list[int]]) -> np.ndarray:
+def _padded(rows: Sequence[list[Any]]) -> np.ndarray:
     longest = max(map(len, rows))
-    return np.array([row + [0] * (longest - len(row)) for row in rows], np.int32)
+    return np.array([row + [np.zeros_like(row[0])] * (longest - len(row)) for row in rows], np.int32)
 
 
 def stream_buckets(data: Streams, sizes: Sequence[int]) -> list[Streams]:
-    """Splits the streams by their number of words, like `buckets`; the largest size must hold all."""
-    bucket = np.searchsorted(sizes, (data.words > 0).sum(1))
+    """Splits the streams by their number of words or sentences, like `buckets`; the largest size must hold all."""
+    lengths = (data.words > 0).reshape(*data.asks.shape, -1).any(-1).sum(1)
+    bucket = np.searchsorted(sizes, lengths)
     parts = [Streams(*(column[bucket == i] for column in data)) for i in range(len(sizes))]
 
     def cut(part: Streams, size: int) -> Streams:
