@@ -15,7 +15,7 @@ from diffmem.models import ActorCritic, Categorical, FlatEncoder, Gaussian, Grid
 from diffmem.models.distributions import LOG_STD
 from tests.programs import REGISTERED, TIME, kinds
 
-pytestmark = pytest.mark.usefixtures("quick_compile", "strict_types")
+pytestmark = pytest.mark.usefixtures("strict_types")
 ROWS = 16
 
 

@@ -14,7 +14,6 @@ from diffmem.adapters import linen
 from diffmem.adapters import nnx as adapter_nnx
 from tests.programs import REGISTERED, kinds
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
 BATCH, TIME = 4, 5
 STARTS = np.array([[0, 0, 1, 0, 0], [1, 0, 0, 1, 0], [0, 0, 0, 0, 0], [0, 1, 1, 0, 1]], bool)
 LEARNED = {"gru-learned": diffmem.GRU(5, 7, learned_state=True), "ntm-learned": diffmem.NTM(5, 11, 3, initial_memory="learned")}

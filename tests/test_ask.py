@@ -17,7 +17,6 @@ from experiments.checkpoint import Checkpoints
 from experiments.stories import StoryConfig, evaluation
 from experiments.stories.training import initial_state
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
 Reader = ask.Reader  # tests replace that one
 WORDS = ("<padding>", "<unknown>", "bathroom", "garden", "is", "john", "kitchen", "mary", "the", "to", "went", "where")
 VOCABULARY = Vocabulary(WORDS, (2, 3, 6), 5)

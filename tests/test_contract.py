@@ -33,7 +33,7 @@ from tests import contract
 from tests.programs import HISTORIES, KINDS, REGISTERED, TIME, arguments, jit_unroll, methods, programs
 from tests.test_oracles import ORACLES
 
-pytestmark = pytest.mark.usefixtures("quick_compile", "strict_types")
+pytestmark = pytest.mark.usefixtures("strict_types")
 
 
 def ntm(**options):

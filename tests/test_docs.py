@@ -79,7 +79,7 @@ def test_claims_of_the_readme():
     claims = {
         "{} seeds have no wrong bit at length 120": perfect(wrong("ntm_copy", "120"), 0),
         "with 2,048 slots {} copy 1,000 vectors": perfect(wrong("evaluations/ntm_copy_1000", "1000"), 0),
-        "graphs of up to 36, {} % right": f"{100 - stored('dnc_traversal_long')['error_percent']['1-4']:.1f}",
+        "graphs of up to 125, {} % right": f"{100 - stored('dnc_traversal_full')['error_percent']['1-7']:.1f}",
         "{} % mean error, no task failed": f"{stored('stories/babi_best_10k_joint')['mean']:.2f}",
         "in {} seeds; GRU, LRU and FFM": perfect(stored("rl/t_maze_delta_rule")["on"]["length=2000"]["seeds"], 1),
     }
@@ -120,6 +120,7 @@ WEIGHTS = sorted(runs.RESULTS.glob("*.npz"))
 STORIES = [path for path in WEIGHTS if runs.is_story(path.stem)]
 
 
+@pytest.mark.usefixtures("full_compile")
 @pytest.mark.parametrize("path", [path for path in WEIGHTS if path not in STORIES], ids=lambda path: path.stem)
 def test_committed_weights_give_the_committed_result(path):
     """Re-checked cheaply: every seed, the lengths it was trained on, other sequences than the published ones."""
@@ -132,9 +133,14 @@ def test_committed_weights_give_the_committed_result(path):
     error = published.get("error_percent", {length: 0})[length]
     chance_or_luck = chance or any(seed.get("wrong_bits_per_sequence", {length: 0})[length] > 1 for seed in published["seeds"])
     counted = 2000 if error > 10 else 400 if error > 0.3 or chance_or_luck else 20
+    allowed_percent = 2.0
+    if config.task.steps > 100 and counted > 400:  # too slow: fewer, with three standard errors of their share
+        counted, allowed_percent = 400, 3 * np.sqrt(error * (100 - error) / 400)
     result = evaluate.evaluate(config, params, (length,), sequences=counted, seed=99)
     for now, then in zip(result["seeds"], published["seeds"], strict=True):
-        metric, allowed = ("wrong_bits_per_sequence", 0.5) if "wrong_bits_per_sequence" in now else ("error_percent", 2.0)
+        metric, allowed = (
+            ("wrong_bits_per_sequence", 0.5) if "wrong_bits_per_sequence" in now else ("error_percent", allowed_percent)
+        )
         here, there = now[metric][length], then[metric][length]
         if chance:  # what is lost against the best predictor of the same sequences
             metrics = ("bits_per_sequence", "optimal_bits_per_sequence")
@@ -154,6 +160,7 @@ def test_means_follow_from_the_tasks(path):
 
 
 @pytest.mark.skipif(files.find() is None, reason="no copy of bAbI here")
+@pytest.mark.usefixtures("full_compile")
 @pytest.mark.parametrize("path", STORIES, ids=lambda path: path.stem)
 def test_committed_story_weights_give_the_committed_errors(path):
     """Re-checked on the validation questions of the tasks with short stories."""

@@ -15,7 +15,7 @@ from diffmem.envs import decks
 from experiments import bench_envs
 from tests.test_envs_popgym import GAMES
 
-pytestmark = pytest.mark.usefixtures("quick_compile", "strict_types")
+pytestmark = pytest.mark.usefixtures("strict_types")
 
 
 def assert_law(seen, law: dict):

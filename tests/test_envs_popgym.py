@@ -122,7 +122,7 @@ EVERY = [(name, level) for name in GAMES for level in range(3)]
 
 
 @pytest.fixture(scope="module", params=EVERY, ids=lambda case: f"{case[0]}-{LEVELS[case[1]]}")
-def played(request, quick_compile, strict_types):
+def played(request, strict_types):
     """Episodes of random play and of the oracle's, long enough that every environment has begun new ones by itself."""
     name, level = request.param
     env = envs.make(name, LEVELS[level])

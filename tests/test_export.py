@@ -13,7 +13,6 @@ import diffmem
 from diffmem.export import export
 from tests.programs import REGISTERED
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
 TIME = 5
 
 

@@ -9,7 +9,7 @@ import diffmem
 from diffmem import addressing, allocation, edits, fused
 from diffmem.matrix import Fading, add_chunk
 
-pytestmark = pytest.mark.usefixtures("quick_compile", "strict_types")
+pytestmark = pytest.mark.usefixtures("strict_types")
 
 N, W, R = 11, 3, 2
 FOCUS = ("slots", "previous", "keys", "strength", "gate", "kernel", "gamma")

@@ -10,7 +10,7 @@ import pytest
 from tests.golden import FOLDERS, compare, default_root, types
 from tests.oracles import ntm as oracle
 
-pytestmark = pytest.mark.usefixtures("quick_compile", "strict_types")
+pytestmark = pytest.mark.usefixtures("strict_types")
 FILES = [path for folder in FOLDERS for path in sorted(default_root().glob(f"{folder}/*.npz"))]
 # What holds to 1e-9 in float64 says little more in float32, and costs as much: all of it is with the slow tests.
 CASES = [

@@ -13,7 +13,6 @@ from diffmem.tasks.graphs import GRAPHS
 from diffmem.tasks.inference import relatives
 from diffmem.tasks.triples import NONE, Graph, described, digits, distances, distinct, episode, longest, mapped, nearest
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
 KEY = jax.random.key(0)
 BATCH = 70
 TASKS_ON = {

@@ -17,7 +17,6 @@ from tests.test_env_adapters import clocks
 from tests.test_experiments import same
 from tests.toy_envs import Echo
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
 MODES = list(AutoresetMode)
 SMALL = {"width": 6, "heads": (5,), "rollout": 10, "minibatches": 1, "epochs": 1, "memory_options": ("hidden_size=7",)}
 

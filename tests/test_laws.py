@@ -15,7 +15,7 @@ from jax import lax
 from diffmem.base import Readout
 from tests import contract
 
-pytestmark = pytest.mark.usefixtures("quick_compile", "strict_types")
+pytestmark = pytest.mark.usefixtures("strict_types")
 LAWS = {one.__name__.removeprefix("law_"): one for one in contract.LAWS + contract.ONCE}
 NOTICED = (AssertionError, TypeError, ValueError)  # a wrong shape or type is noticed by JAX itself
 

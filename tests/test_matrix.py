@@ -8,7 +8,7 @@ import pytest
 import diffmem
 from diffmem import DeltaRule, LinearAttention, addressing, edits, fused, matrix
 
-pytestmark = pytest.mark.usefixtures("quick_compile", "strict_types")
+pytestmark = pytest.mark.usefixtures("strict_types")
 
 
 # --- features ---------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from diffmem.models import SegmentTransformer
 from diffmem.tasks import FrequencySort
 from experiments import memoria_curves
 
-pytestmark = pytest.mark.usefixtures("quick_compile", "strict_types")
+pytestmark = pytest.mark.usefixtures("strict_types")
 
 # Twelve steps of two working memories are far more than nine slots hold.
 MEMORY = diffmem.Memoria(6, 2, slots=9, short_term=4, short_reminded=2, long_reminded=2, lifespan=50.0)

@@ -37,7 +37,7 @@ from tests.test_fused import (
 )
 from tests.test_laws import BROKEN, LAWS, NOTICED, Leaky
 
-pytestmark = pytest.mark.usefixtures("quick_compile", "strict_types")
+pytestmark = pytest.mark.usefixtures("strict_types")
 UNROLL = sys.modules["diffmem.unroll"]  # the package's attribute of this name is the function
 
 LEAKY, HEBBIAN = Leaky(), diffmem.Hebbian(4, key_size=2, value_size=2, heads=3)

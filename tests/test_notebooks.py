@@ -34,7 +34,6 @@ def run(text, namespace):
 
 
 @SOURCES
-@pytest.mark.usefixtures("quick_compile")
 def test_runs_and_draws(path, monkeypatch):
     monkeypatch.setenv("DIFFMEM_QUICK", "1")
     module = types.ModuleType("notebook")

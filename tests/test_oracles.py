@@ -31,7 +31,7 @@ from tests.oracles import (
     sdnc,
 )
 
-pytestmark = pytest.mark.usefixtures("quick_compile", "strict_types")
+pytestmark = pytest.mark.usefixtures("strict_types")
 
 # Every memory's oracle: a module, or what is like one, with `unroll`.
 ORACLES = {

@@ -29,7 +29,7 @@ from experiments.tables import agents
 from tests import toy_envs
 from tests.test_experiments import same
 
-pytestmark = pytest.mark.usefixtures("quick_compile", "echo")
+pytestmark = pytest.mark.usefixtures("echo")
 nan = float("nan")
 SMALL = {
     "width": 6,

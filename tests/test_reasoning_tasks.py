@@ -11,7 +11,6 @@ import pytest
 from diffmem.tasks import TASKS, Memorisation, NthFarthest, Programs
 from diffmem.tasks.programs import CHARACTERS, KINDS, multiply, number, pack, text_of
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
 KEY = jax.random.key(0)
 FARTHEST = NthFarthest()
 PROGRAMS = {kind: Programs(kind, max_length=7, nestings=(1, 3)) for kind in KINDS}

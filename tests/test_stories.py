@@ -23,8 +23,6 @@ from experiments.stories.data import on_device, tables, told
 from experiments.stories.training import steps_per_epoch
 from tests.oracles import memnn
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 SMALL = StoryConfig(
     MemN2N(2, slots=12, width=8, hops=2),
     tasks=(1,),
@@ -220,7 +218,9 @@ SENTENCES = dataclasses.replace(WORDS, moments=3, pondering=2)
 )
 def test_every_model_takes_a_step(memory, copy):
     options = {"dropout": 0.1, "supervision": 1.0} if isinstance(memory, DMN | DMNPlus) else {}
-    config = dataclasses.replace(SMALL, memory=memory, noise=0.0, linear_start=0, moments=3, **options)
+    options |= {"moments": 3} if not isinstance(memory, LSTM) else {}
+    options |= {"pondering": 2} if memory is CONTROLLED else {}
+    config = dataclasses.replace(SMALL, memory=memory, noise=0.0, linear_start=0, **options)
     assert config.memory_name == ("DNC" if memory is CONTROLLED else type(memory).__name__)
     data = stories.load(config)
     state, loss = stories.make_epoch(config, data)(

@@ -5,7 +5,7 @@
 Paper: 64.0 +- 3.5 % of answers right in its last lesson, 55.3 +- 6.4 % on the London Underground (4 steps), after a long
 curriculum. `dnc_shortest_path_long` goes on from here.
 Hardware: one CPU core, about a quarter of an hour.
-Expected: all answers right in lesson 1, 80 % in lesson 2.
+Expected: all answers right in lesson 1, 83 % in lesson 2; with two read heads 80 %, and it learns half as fast.
 """
 
 from dataclasses import replace
@@ -13,4 +13,9 @@ from dataclasses import replace
 from diffmem.tasks import ShortestPath
 from experiments.configs import dnc_traversal
 
-config = replace(dnc_traversal.config, task=ShortestPath(max_length=2), steps=10_000)
+config = replace(
+    dnc_traversal.config,
+    task=ShortestPath(max_length=2),
+    memory=replace(dnc_traversal.config.memory, read_heads=5),
+    steps=10_000,
+)
