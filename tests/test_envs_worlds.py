@@ -104,6 +104,7 @@ def record(env, steps, key):
 # --- laws -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("full_compile")
 @every_level
 def test_anchors(name, level):
     """The reference policy and random play earn what they should, inside the spaces, and end in time.

@@ -391,6 +391,10 @@ def test_graphs_can_be_others_than_in_training():
         (lambda: configs.Optimizer(cooldown=1.5), "Optimizer.cooldown is 1.5; it must be a number from 0 to 1"),
         (lambda: dataclasses.replace(configs.load("ntm_copy"), clip=-1), "Config.clip is -1; it must be a number > 0, or None"),
         (lambda: dataclasses.replace(configs.load("ntm_copy"), remat=-1), "Config.remat is -1; it must be an integer >= 0"),
+        (
+            lambda: dataclasses.replace(configs.load("ntm_copy"), layer_norm=True, controller="gru"),
+            "Config.layer_norm is True, but Config.controller is 'gru'; legal: 'lstm'",
+        ),
         (lambda: dataclasses.replace(configs.load("ntm_copy"), lengths=("9-2",)), "length '9-2'; legal"),
         (lambda: dataclasses.replace(configs.load("ntm_copy"), hidden=(3, 0)), r"Config.hidden\[1\] is 0; it must be"),
         (lambda: dataclasses.replace(configs.load("memoria_sorting"), bypass_dropout=0.1), "bypass_dropout is 0.1; a Segment"),

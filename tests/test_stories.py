@@ -308,11 +308,13 @@ def test_streams_of_sentences_take_a_question_in_several_times():
     assert [part.words.shape for part in parts] == [(1, 6, 2), (1, 7, 2)]
 
 
-def test_a_question_without_words_changes_nothing():
+@pytest.mark.parametrize("pondering", [0, 2])
+def test_a_question_without_words_changes_nothing(pondering):
     asked = Question("Where is Ann?", "hall", (0,), 1)
     story = Story(("Ann is in the hall.", "Bob sings."), (Question("?", "hall", (0,), 1), asked, asked._replace(seen=2)))
     vocabulary = Vocabulary.of([story])
-    found, plain = (streams({1: [one]}, vocabulary) for one in (story, story._replace(questions=story.questions[1:])))
+    without = story._replace(questions=story.questions[1:])
+    found, plain = (streams({1: [one]}, vocabulary, pondering=pondering) for one in (story, without))
     for name in ("words", "asks", "begins"):
         np.testing.assert_array_equal(getattr(found, name), getattr(plain, name))
 

@@ -181,7 +181,10 @@ def streams(
     rows: list[tuple[list[Any], ...]] = []
 
     def parts(text: str, times: int) -> list[Any]:
-        return [vocabulary.encode(text)] * times if pondering else _numbers(vocabulary, text)
+        numbers = vocabulary.encode(text)
+        if not pondering:
+            return [number for number in numbers.tolist() if number]
+        return [numbers] * times if numbers.any() else []
 
     for task, told in stories.items():
         for story in told:
@@ -198,7 +201,9 @@ def streams(
                     words += parts(question.text, pondering)
                     ends.append(len(words) - 1)
                 rows.append((words, begins, ends, [vocabulary.number(question.answer) for question in questions], [task]))
-    words, begins, ends, answers, tasks = map(_padded, zip(*rows, strict=True))
+    columns = zip(*rows, strict=True)
+    words = _padded(next(columns), vocabulary.encode("") if pondering else 0)
+    begins, ends, answers, tasks = map(_padded, columns)
     place = np.arange(words.shape[1])[:, None]
     there = ((answers > 0) & (begins <= ends))[:, None]  # a question may have no words
     first = (place == begins[:, None]) & there
@@ -206,13 +211,9 @@ def streams(
     return Streams(words, np.any(asks, -1), np.any(first, -1), ends, answers, tasks[:, 0])
 
 
-def _numbers(vocabulary: Vocabulary, text: str) -> list[int]:
-    return [number for number in vocabulary.encode(text).tolist() if number]
-
-
-def _padded(rows: Sequence[list[Any]]) -> np.ndarray:
+def _padded(rows: Sequence[list[Any]], padding: Any = 0) -> np.ndarray:
     longest = max(map(len, rows))
-    return np.array([row + [np.zeros_like(row[0])] * (longest - len(row)) for row in rows], np.int32)
+    return np.array([row + [padding] * (longest - len(row)) for row in rows], np.int32)
 
 
 def stream_buckets(data: Streams, sizes: Sequence[int]) -> list[Streams]:
