@@ -165,7 +165,7 @@ class Config(Generic[TaskT, MemoryT]):
             check_number(self, "clip", "a number > 0, or None", lambda clip: clip > 0)
         for text in self.lengths:
             length_range(text)
-        ignored = [name for name in ("clip", "hidden", "bypass_dropout", "remat") if getattr(self, name)]
+        ignored = [name for name in ("layer_norm", "clip", "hidden", "bypass_dropout", "remat") if getattr(self, name)]
         if ignored and isinstance(self.memory, SegmentTransformer):
             raise ValueError(f"Config.{ignored[0]} is {getattr(self, ignored[0])}; a SegmentTransformer has no use for it")
         if self.layer_norm and self.controller != "lstm":

@@ -52,9 +52,10 @@ def pytest_runtest_teardown(item, nextitem):
 @pytest.fixture
 def full_compile():
     """Turns XLA's optimisations on: for programs whose running takes longer than their compiling."""
+    before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", False)
     yield
-    jax.config.update("jax_disable_most_optimizations", True)
+    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.fixture(scope="module")

@@ -398,6 +398,7 @@ def test_graphs_can_be_others_than_in_training():
         (lambda: dataclasses.replace(configs.load("ntm_copy"), lengths=("9-2",)), "length '9-2'; legal"),
         (lambda: dataclasses.replace(configs.load("ntm_copy"), hidden=(3, 0)), r"Config.hidden\[1\] is 0; it must be"),
         (lambda: dataclasses.replace(configs.load("memoria_sorting"), bypass_dropout=0.1), "bypass_dropout is 0.1; a Segment"),
+        (lambda: dataclasses.replace(configs.load("memoria_sorting"), layer_norm=True), "layer_norm is True; a Segment"),
         (lambda: evaluate.evaluate(configs.load("ntm_copy"), {}, sequences=0), "--sequences is 0; legal: an integer >= 1"),
         (lambda: evaluate.evaluate(configs.load("ntm_copy"), {}, sequences=-5), "--sequences is -5; legal"),
         (lambda: dataclasses.replace(configs.load("ntm_copy"), checkpoint_every=33), "multiple of log_every"),

@@ -202,17 +202,13 @@ class Stream:
     def __call__(self, params: Params, story: Array, mask: Array, question: Array) -> tuple[Array, Array, None]:
         if self.moments:
             words = jnp.concatenate([story, *[question[None]] * self.pondering])
-        else:
-            words = jnp.append(story.reshape(-1), question)
-        return self.embed(params, words), self.filled(words), None
+            return self.embed(params, words), jnp.any(words > 0, -1), None
+        words = jnp.append(story.reshape(-1), question)
+        return self.embed(params, words), words > 0, None
 
     def embed(self, params: Params, words: Array) -> Array:
         """The vectors [T, d] of a stream of words [T], or of sentences [T, J]."""
         return _mix(params, moments(words, self.vocabulary, self.moments)) if self.moments else params["embedding"][words]
-
-    def filled(self, words: Array) -> Array:
-        """Which of them are no padding."""
-        return jnp.any(words > 0, -1) if self.moments else words > 0
 
 
 ANSWERS = ("tied", "dense", "dense_query", "gru")

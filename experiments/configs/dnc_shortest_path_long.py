@@ -10,14 +10,12 @@ Expected: 99.7, 99.3, 89.4 and 68.8 % of answers right in lessons 2 to 5.
 from dataclasses import replace
 
 from diffmem.tasks import ShortestPath
-from experiments.config import Optimizer
 from experiments.configs import dnc_shortest_path
 
 config = replace(
     dnc_shortest_path.config,
     task=ShortestPath(max_length=5),
     memory=replace(dnc_shortest_path.config.memory, slots=56),
-    optimizer=Optimizer("adam", learning_rate=1e-3, clip_norm=10.0, cooldown=0.3),
     start_from="dnc_shortest_path",
     batch=256,
     steps=2000,

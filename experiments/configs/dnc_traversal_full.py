@@ -11,14 +11,13 @@ Expected: 98.0 % of answers right over the seven lessons, 86.7 % in lesson 7, wh
 from dataclasses import replace
 
 from diffmem.tasks import Traversal
-from experiments.config import Optimizer
-from experiments.configs import dnc_traversal_long
+from experiments.configs import dnc_traversal, dnc_traversal_long
 
 config = replace(
     dnc_traversal_long.config,
     task=Traversal(max_length=7),
     memory=replace(dnc_traversal_long.config.memory, slots=128),
-    optimizer=Optimizer("adam", learning_rate=1e-3, clip_norm=10.0, cooldown=0.4),
+    optimizer=replace(dnc_traversal.config.optimizer, cooldown=0.4),
     start_from="dnc_traversal_long",
     batch=256,
     steps=1700,
