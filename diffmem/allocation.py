@@ -11,6 +11,7 @@ from jax import lax
 from jaxtyping import Float
 
 from diffmem.base import Array
+from diffmem.sparse import IN_BOUNDS
 
 # What two well-known implementations of the DNC squeeze usages with, so that no usage is zero.
 USAGE_EPSILON = 1e-6
@@ -77,7 +78,7 @@ def allocation(usage: Float[Array, "N"], *, ties: str = "near") -> Float[Array, 
     if ties not in TIES:
         raise ValueError(f"ties is {ties!r}; legal: {', '.join(map(repr, TIES))}")
     if ties == "near":
-        key = jnp.round(usage * 2.0**14)
+        key = jnp.round(usage * 2.0**14).astype(jnp.int32)
     else:
         usage = USAGE_EPSILON + (1 - USAGE_EPSILON) * usage
         key = usage if ties == "squeezed" else usage - 1  # which rounds as 1 - usage does
@@ -85,14 +86,24 @@ def allocation(usage: Float[Array, "N"], *, ties: str = "near") -> Float[Array, 
     return (1 - usage) * (_before_by_masks if in_masks else _before_by_sorting)(lax.stop_gradient(key), usage)
 
 
-def _before_by_sorting(key: Float[Array, "N"], usage: Float[Array, "N"]) -> Float[Array, "N"]:
+def _order(key: Array) -> Array:
+    """The slots [N] in the order of their keys, those of equal keys in the order of their numbers."""
+    bits = (len(key) - 1).bit_length()
+    if not jnp.issubdtype(key.dtype, jnp.integer) or bits > 16:
+        return jnp.argsort(key, stable=True)
+    # Key and number in one integer: a CPU sorts such ten times as fast as by a comparison that it has to call.
+    return lax.sort((key << bits) | jnp.arange(len(key), dtype=key.dtype), is_stable=False) & (2**bits - 1)
+
+
+def _before_by_sorting(key: Array, usage: Float[Array, "N"]) -> Float[Array, "N"]:
     """For each slot, the product of the usages of the slots that come before it, in the order of the keys."""
-    order = jnp.argsort(key, stable=True)
-    before = jnp.concatenate([jnp.ones_like(usage[:1]), jnp.cumprod(usage[order][:-1])])
-    return before[jnp.argsort(order)]
+    order = _order(key)
+    ascending = usage.at[order].get(mode=IN_BOUNDS, unique_indices=True)
+    before = jnp.concatenate([jnp.ones_like(usage[:1]), jnp.cumprod(ascending[:-1])])
+    return jnp.zeros_like(usage).at[order].set(before, mode=IN_BOUNDS, unique_indices=True)
 
 
-def _before_by_masks(key: Float[Array, "N"], usage: Float[Array, "N"]) -> Float[Array, "N"]:
+def _before_by_masks(key: Array, usage: Float[Array, "N"]) -> Float[Array, "N"]:
     """The same as a product of N x N numbers: two small programs on an accelerator, instead of two sorts and their scans."""
     slot = jnp.arange(len(usage))
     comes_before = (key[:, None] < key) | ((key[:, None] == key) & (slot[:, None] < slot))

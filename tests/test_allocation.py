@@ -132,19 +132,30 @@ def test_gradient_of_allocation():
 # --- Links -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("dtype", [jnp.int32, jnp.float32])
 @pytest.mark.parametrize("zeros", [0, 1, 3])
-def test_masks_do_what_sorting_does(zeros):
+def test_masks_do_what_sorting_does(zeros, dtype):
     """The way of an accelerator, checked here: values and gradients, with equal keys and with usages of zero."""
     usage = (
         jax.random.uniform(jax.random.key(0), (9,), jnp.float32, 0.05, 1.0).at[:zeros].set(0.0).at[5].set(0.5).at[7].set(0.5)
     )
     weights = jnp.arange(1.0, 10.0)
     (want, slope), (found, other) = (
-        jax.value_and_grad(lambda usage, way=way: jnp.vdot(weights, way(jnp.round(usage * 8), usage)))(usage)
+        jax.value_and_grad(lambda usage, way=way: jnp.vdot(weights, way(jnp.round(usage * 8).astype(dtype), usage)))(usage)
         for way in (allocation._before_by_sorting, allocation._before_by_masks)
     )
     np.testing.assert_allclose(found, want, rtol=1e-5)
     np.testing.assert_allclose(other, slope, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("slots", [1, 2, 64, 65, 1000])
+def test_integers_are_ordered_as_numbers_are(slots):
+    """Packed with their slots' numbers, and as they are."""
+    keys = np.random.default_rng(slots).integers(0, 2**14 + 1, slots)
+    keys[::3] = keys[0]
+    expected = np.argsort(keys, kind="stable")
+    for dtype in (jnp.int32, jnp.float32):
+        np.testing.assert_array_equal(allocation._order(jnp.asarray(keys, dtype)), expected)
 
 
 def test_precedence_typed_values():

@@ -19,6 +19,7 @@ TASKS_ON = {
     "traversal": Traversal(),
     "shortest": ShortestPath(),
     "inference": Inference(),
+    "traversal with lines": Traversal(edge_labels=20),
     # The paper's tests: seven steps on the Underground, the shortest ways of four, relatives four steps away.
     "traversal underground": Traversal().on("underground", 7),
     "shortest underground": ShortestPath().on("underground", 4),
@@ -148,7 +149,7 @@ def test_the_answer_follows_from_what_is_shown(name, batches):
         assert [max(lengths[lesson]) for lesson in range(1, 8)] == [lesson.path[1] for lesson in task.lessons]
 
 
-@pytest.mark.parametrize("name", list(TASKS_ON)[:3])
+@pytest.mark.parametrize("name", list(TASKS_ON)[:4])
 def test_random_graphs_have_the_sizes_of_their_lesson(name, batches):
     task, (lessons, batch) = TASKS_ON[name], batches(name)
     for lesson, *sequence in zip(lessons, *batch, strict=True):
@@ -221,12 +222,20 @@ def test_points_are_joined_to_their_nearest():
 
 
 def test_labels_of_a_node_are_distinct_and_uniform():
-    labels = np.asarray(distinct(KEY, (20_000, 4)))
+    labels = np.asarray(distinct(KEY, (20_000, 4), 1000))
     assert labels.min() == 0
     assert labels.max() == 999
     assert (np.diff(np.sort(labels, 1), axis=1) > 0).all()
     for column in labels.T:  # five standard deviations of a tenth
         assert (abs(np.bincount(column // 100, minlength=10) / 20_000 - 0.1) < 0.011).all()
+
+
+def test_edges_share_few_labels_that_are_new_in_every_graph():
+    task = Traversal(edge_labels=6)
+    graphs = [read(task, *sequence)[0] for sequence in zip(*map(np.asarray, task.sample(KEY, 8, 7)), strict=True)]
+    labels = [{edge for _, edge in edges} for edges in graphs]
+    assert {len(found) for found in labels} == {6}
+    assert len(set.union(*labels)) > 36
 
 
 def test_an_episode_by_hand():
@@ -355,6 +364,9 @@ def test_an_answer_is_right_only_as_a_whole():
         (lambda: Inference().on("underground"), "Inference.graph is 'underground'; legal: 'random', 'family'"),
         (lambda: ShortestPath(path=0), "ShortestPath.path is 0; legal: integers from 1"),
         (lambda: Inference().on("family", 5), "Inference.path is 5; legal: 1 to 4, the length of the longest relations"),
+        (lambda: Traversal(edge_labels=4), "Traversal.edge_labels is 4; it must be an integer from 5 to 1000"),
+        (lambda: Traversal(max_length=3, edge_labels=2.5), "edge_labels is 2.5; it must be an integer from 2 to 1000"),
+        (lambda: Inference(edge_labels=30), "Inference.edge_labels is 30; legal: 1000"),
         (lambda: ShortestPath(planning=-1), "ShortestPath.planning is -1; legal: integers from 0"),
         (lambda: Traversal(max_length=3, lengths=(2, 4)), r"Traversal.lengths is \(2, 4\); legal: 1 <= first <= last <= 3"),
         (lambda: Traversal().sample(KEY, 2, 8), "length is 8; legal: 1 to 7"),

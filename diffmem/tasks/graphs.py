@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from diffmem.base import check_choice
+from diffmem.base import check_choice, check_number
 from diffmem.tasks import family, underground
 from diffmem.tasks.base import Batch, DigitTask, check_at_least, settle_range
 from diffmem.tasks.triples import (
@@ -64,6 +64,7 @@ class GraphTask(DigitTask):
     graph: str = "random"
     path: int | None = None
     planning: int = 0
+    edge_labels: int = LABELS
 
     def __post_init__(self):
         check_at_least(self, max_length=1, planning=0, **({} if self.path is None else {"path": 1}))
@@ -72,6 +73,8 @@ class GraphTask(DigitTask):
                 f"{type(self).__name__}.max_length is {self.max_length}; legal: 1 to {len(self.lessons)}, the number of lessons"
             )
         check_choice(self, "graph", ("random", *GRAPHS))
+        most = max(lesson.degree[1] for lesson in self.lessons[: self.max_length])
+        check_number(self, "edge_labels", f"an integer from {most} to {LABELS}", lambda n: n % 1 == 0 and most <= n <= LABELS)
         settle_range(self, "lengths", *self.legal_lengths)
 
     input_size = property(lambda self: 92)
@@ -109,7 +112,9 @@ class GraphTask(DigitTask):
         path = path if self.path is None else jnp.int32(self.path)
         if self.graph == "random":
             destinations = nearest(shape, count, degree, *ranges[:, :2, 1].max(0))
-            edges = distinct(edge_key, destinations.shape)
+            edges = distinct(edge_key, destinations.shape, self.edge_labels)
+            if self.edge_labels < LABELS:
+                edges = jax.random.permutation(jax.random.fold_in(edge_key, 1), LABELS)[edges]
         else:
             destinations = jnp.asarray(GRAPHS[self.graph].destinations)
             edges = jnp.broadcast_to(jax.random.permutation(edge_key, LABELS)[: destinations.shape[1]], destinations.shape)
@@ -142,6 +147,8 @@ class Traversal(GraphTask):
         graph: "random", or a named graph: "underground", "family".
         path: length of all paths; None: as the lesson says.
         planning: steps without input between query and answer.
+        edge_labels: how many labels the edges of a random graph have between them, new ones in every graph. Few make edges
+            share labels, as the tracks of a railway line do, so that only a node and a label together tell an edge.
 
     Example:
         >>> batch = Traversal(max_length=2).sample(jax.random.key(0), 32, length=2)
@@ -210,6 +217,8 @@ class ShortestPath(GraphTask):
         graph: "random", or a named graph: "underground", "family".
         path: length of all paths; None: as the lesson says.
         planning: steps without input between query and answer.
+        edge_labels: how many labels the edges of a random graph have between them, new ones in every graph. Few make edges
+            share labels, as the tracks of a railway line do, so that only a node and a label together tell an edge.
 
     Example:
         >>> batch = ShortestPath(max_length=2).sample(jax.random.key(0), 32, length=2)

@@ -17,7 +17,7 @@ from diffmem.base import check_choice
 from diffmem.tasks import family
 from diffmem.tasks.base import Batch
 from diffmem.tasks.graphs import GraphTask, Lesson
-from diffmem.tasks.triples import NONE, longest
+from diffmem.tasks.triples import LABELS, NONE, longest
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,7 @@ class Inference(GraphTask):
     def __post_init__(self):
         super().__post_init__()
         check_choice(self, "graph", ("random", "family"))
+        check_choice(self, "edge_labels", (LABELS,))  # edges are labelled with kin
         if self.path is not None and self.path > 4:
             raise ValueError(f"Inference.path is {self.path}; legal: 1 to 4, the length of the longest relations")
 

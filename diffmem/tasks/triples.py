@@ -70,22 +70,22 @@ def nearest(key: Array, count: Array, degree: Array, nodes: int, most: int) -> A
     return jnp.where((n[:, None] < count) & (jnp.arange(most) < degree), order, NONE)
 
 
-def distinct(key: Array, shape: tuple[int, ...]) -> Array:
-    """Random labels, distinct along the last axis.
+def distinct(key: Array, shape: tuple[int, ...], labels: int) -> Array:
+    """Random numbers below `labels`, distinct along the last axis.
 
-    The k-th is drawn among those that are left, as its rank among them, and the ranks are turned into labels.
+    The k-th is drawn among those that are left, as its rank among them, and the ranks are turned into numbers.
     """
     size = shape[-1]
-    ranks = jax.random.randint(key, shape, 0, LABELS - jnp.arange(size))
-    taken = jnp.full(shape, LABELS)  # sorted
-    labels = []
+    ranks = jax.random.randint(key, shape, 0, labels - jnp.arange(size))
+    taken = jnp.full(shape, labels)  # sorted
+    drawn = []
     for k in range(size):
-        label = ranks[..., k]
+        number = ranks[..., k]
         for before in range(k):
-            label = label + (taken[..., before] <= label)
-        labels.append(label)
-        taken = jnp.sort(taken.at[..., k].set(label), -1)
-    return jnp.stack(labels, -1)
+            number = number + (taken[..., before] <= number)
+        drawn.append(number)
+        taken = jnp.sort(taken.at[..., k].set(number), -1)
+    return jnp.stack(drawn, -1)
 
 
 def distances(destinations: Array, longest: int) -> tuple[Array, Array]:
