@@ -2,9 +2,11 @@
 
 import dataclasses
 import os
+from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from diffmem.sharding import SlotSharded
@@ -56,11 +58,24 @@ def with_slots(config: Config, mesh: Mesh) -> Config:
     return dataclasses.replace(config, memory=memory)
 
 
-def over_data(tree: Any, mesh: Mesh | None) -> Any:
-    """Cuts the leading axis of every array into the parts of a batch."""
+def by_part(run: Callable, mesh: Mesh | None) -> Callable:
+    """The same function of parameters and batches, done by each device for its own part of the batches.
+
+    Each part has a copy of the parameters, so that gradients are summed over the devices once. Cut without copies, a batch
+    would have XLA do that at every step of time.
+    """
     if mesh is None or mesh.shape["data"] == 1:
-        return tree
-    return jax.lax.with_sharding_constraint(tree, NamedSharding(mesh, PartitionSpec("data")))
+        return run
+    parts = mesh.shape["data"]
+    by_data = NamedSharding(mesh, PartitionSpec("data"))
+
+    def run_parts(params, *batches):
+        copies = jax.tree.map(lambda a: jnp.broadcast_to(a, (parts, *a.shape)), params)
+        cut = jax.tree.map(lambda a: a.reshape(parts, -1, *a.shape[1:]), batches)
+        outputs = jax.vmap(run)(*jax.lax.with_sharding_constraint((copies, *cut), by_data))
+        return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), outputs)
+
+    return run_parts
 
 
 def place(state: Any, mesh: Mesh) -> Any:

@@ -91,15 +91,18 @@ def make_update(config: Config, mesh: Mesh | None = None):
     def update(params, optimizer_state, key, lesson):
         length_key, sample_key = jax.random.split(key)
         batch = task.sample(sample_key, config.batch, sample_lengths(task, length_key, config.batch, lesson))
-        batch = meshes.over_data(batch, mesh)
 
         # By name, and only where it is needed: not every model takes a key.
         keys = {"key": jax.random.split(jax.random.fold_in(key, 1), config.batch)} if config.bypass_dropout else {}
 
+        def run(params, inputs, keys):
+            state, outputs, _ = jax.vmap(lambda xs, keys: model(params, xs, **keys))(inputs, keys)
+            return outputs, state.change if config.write_cost else None
+
         def loss(params):
-            state, outputs, _ = jax.vmap(lambda xs, keys: model(params, xs, **keys))(batch.inputs, keys)
+            outputs, change = meshes.by_part(run, mesh)(params, batch.inputs, keys)
             value = task.loss(outputs, batch)
-            return (value + config.write_cost * jnp.mean(state.change) if config.write_cost else value), value
+            return (value if change is None else value + config.write_cost * jnp.mean(change)), value
 
         gradients, value = jax.grad(loss, has_aux=True)(params)
         updates, optimizer_state = optimizer.update(gradients, optimizer_state, params)

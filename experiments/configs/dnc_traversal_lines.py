@@ -18,7 +18,7 @@ config = replace(
     optimizer=Optimizer("adam", learning_rate=5e-4, clip_norm=10.0, cooldown=0.5),
     start_from="dnc_traversal_full",
     batch=32,
-    steps=5000,
+    steps=3600,
     remat=12,
     lengths=("4-7", "4", "5", "6", "7"),
 )
