@@ -2,8 +2,9 @@
 
 Per memory: seconds to compile a train step, milliseconds forward and forward+backward, peak temporary memory, and tokens per
 second. The NTM and the DNC are compared in the same run with (a) the same step as readable code under plain `lax.scan` and
-autodiff, and (b) a vectorised, compiled PyTorch NTM or DNC of the same sizes (where torch is installed). Then the NTM's growth
-with the length of the sequence. Measurements of things that are compared alternate, and medians are given: machines are noisy.
+autodiff, and (b) a vectorised, compiled PyTorch NTM or DNC of the same sizes (where torch is installed), as they are and with
+the batch cut over the cores, each a device of its own that keeps one state in sqrt(T). Then the NTM's growth with the length
+of the sequence. Measurements of things that are compared alternate, and medians are given: machines are noisy.
 
 Results are appended to experiments/results/bench.jsonl with the commit, the versions and the machine's load.
 """
@@ -19,12 +20,13 @@ from typing import Annotated, Any
 import jax
 import jax.numpy as jnp
 import tyro
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import diffmem
 from diffmem import addressing, edits
 from diffmem.memories.ntm import NTMState
 from diffmem.models import SequenceModel
-from experiments.runtime import environment, launch
+from experiments.runtime import environment, launch, use_cpu_cores
 
 RESULTS = Path(__file__).parent / "results" / "bench.jsonl"
 INPUTS, OUTPUTS = 9, 8
@@ -114,6 +116,15 @@ def train_step(memory: Any, batch: int, length: int, remat: int = 0) -> tuple[Ca
     return loss, jax.grad(loss), (model.init_params(keys[2]), xs, ys)
 
 
+def by_core(gradient: Callable, arguments: tuple) -> tuple[Callable, tuple]:
+    """The same with the batch cut over all devices, as --mesh data=.. of the launcher does, and its arguments laid so."""
+    mesh = jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+    places = PartitionSpec(), *[PartitionSpec("data")] * (len(arguments) - 1)
+    mean = lambda *parts: jax.lax.pmean(gradient(*parts), "data")  # noqa: E731
+    cut = jax.shard_map(mean, mesh=mesh, in_specs=places, out_specs=PartitionSpec(), check_vma=False)
+    return cut, jax.device_put(arguments, tuple(NamedSharding(mesh, place) for place in places))
+
+
 @dataclass
 class Compiled:
     """A compiled function with what it costs."""
@@ -188,6 +199,9 @@ def compare(name: str, options: Options) -> dict[str, Any]:
     for version in (name, f"{name}_plain"):
         _, gradient, arguments = train_step(settings(version), options.batch, options.time)
         runs[version] = compiled(gradient, arguments).run
+    if jax.device_count() > 1:
+        _, gradient, arguments = train_step(settings(name), options.batch, options.time, remat=round(options.time**0.5))
+        runs["by_core"] = compiled(*by_core(gradient, arguments)).run
     if options.torch:
         try:
             runs["torch_compiled"] = peer(name, options, arguments)
@@ -195,6 +209,8 @@ def compare(name: str, options: Options) -> dict[str, Any]:
             print("torch is not installed: no comparison with PyTorch (pip install 'diffmem[bench]')")
     times = medians(runs, options.repeats)
     ratios = {f"times_faster_than_{other}": round(value / times[name], 2) for other, value in times.items() if other != name}
+    if {"by_core", "torch_compiled"} <= times.keys():
+        ratios["by_core_times_faster_than_torch_compiled"] = round(times["torch_compiled"] / times["by_core"], 2)
     return {"comparison": COMPARED[name], **{f"{version}_ms": round(v, 2) for version, v in times.items()}, **ratios}
 
 
@@ -220,6 +236,7 @@ def growth(options: Options) -> list[dict[str, Any]]:
 def main(arguments: list[str]) -> list[dict[str, Any]]:
     """Measures, prints and stores."""
     options = tyro.cli(Options, args=arguments, prog="python -m experiments.bench", description=__doc__)
+    use_cpu_cores(options.batch)
     for name in options.memories:
         diffmem.entry(name)
     names = options.memories or diffmem.names()

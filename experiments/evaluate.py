@@ -40,6 +40,8 @@ class Options:
     """Of a task on graphs: a named graph, such as underground, in place of random ones. Lengths are the lessons' numbers."""
     path: int | None = None
     """With --graph: the length of all paths. None: as the lesson says."""
+    edge_labels: int | None = None
+    """Of a task on graphs: how many labels the edges of a random graph have, up to 1000. None: as in training."""
     sequences: int | None = None
     """Fresh sequences per length. None: as in the config."""
     seed: int = 1234
@@ -63,17 +65,19 @@ def resized(config: Config, slots: int | None) -> Config:
     return dataclasses.replace(config, memory=dataclasses.replace(config.memory, slots=slots))
 
 
-def on_graph(config: Config, graph: str | None, path: int | None = None) -> Config:
-    """The config with its task on a named graph, and paths of this length.
+def on_graphs(config: Config, graph: str | None, path: int | None = None, edge_labels: int | None = None) -> Config:
+    """The config with its task on a named graph and paths of this length, or on random graphs with so many edge labels.
 
     Raises:
-        ValueError: the task has no graphs, or not this one.
+        ValueError: the task has no graphs, or not such ones.
     """
-    if graph is None:
+    if graph is None and edge_labels is None:
         return config
     if not isinstance(config.task, GraphTask):
-        raise ValueError(f"--graph {graph}: {type(config.task).__name__} has no graphs")
-    return dataclasses.replace(config, task=config.task.on(graph, path))
+        option = f"--graph {graph}" if graph else f"--edge-labels {edge_labels}"
+        raise ValueError(f"{option}: {type(config.task).__name__} has no graphs")
+    task = config.task if edge_labels is None else dataclasses.replace(config.task, edge_labels=edge_labels)
+    return dataclasses.replace(config, task=task.on(graph, path) if graph else task)
 
 
 def evaluate(
@@ -178,13 +182,14 @@ def main(arguments: list[str]) -> dict[str, Any]:
     options = tyro.cli(Options, args=arguments, prog="python -m experiments.evaluate", description=__doc__)
     runs.check_writable(options.json)
     name, config, params, source = runs.find(options.run)
-    config = on_graph(resized(config, options.slots), options.graph, options.path)
+    config = on_graphs(resized(config, options.slots), options.graph, options.path, options.edge_labels)
     result = evaluate(config, params, options.lengths, options.sequences, options.seed)
     result: dict[str, Any] = {
         "name": name,
         "task": type(config.task).__name__,
         "slots": getattr(config.memory, "slots", None),
         **({"graph": options.graph, "path": options.path} if options.graph else {}),
+        **({"edge_labels": options.edge_labels} if options.edge_labels else {}),
         **result,
     }
     print(f"{name}, {source}: {len(result['seeds'])} seed(s), {result['sequences']} fresh sequences per length")

@@ -363,12 +363,14 @@ def test_graphs_can_be_others_than_in_training():
     figure = pictures.schema(config, pictures.best_of(result, params))
     # Inputs, write, 2 reads, usage, 3 kinds of gates, 2 read modes, links.
     assert len(figure.axes) == 1 + 1 + 2 + 1 + 3 + 2 + 1
-    on_map = evaluate.on_graph(config, "underground", 2)
+    on_map = evaluate.on_graphs(config, "underground", 2)
     assert on_map.task.steps == 106 + 2 + 2
     with pytest.raises(ValueError, match=r"Traversal\.graph is 'paris'; legal: 'random', 'underground', 'family'"):
-        evaluate.on_graph(config, "paris")
-    with pytest.raises(ValueError, match="--graph family: Copy has no graphs"):
-        evaluate.on_graph(configs.load("dnc_copy"), "family")
+        evaluate.on_graphs(config, "paris")
+    assert evaluate.on_graphs(config, None, edge_labels=7).task == Traversal(max_length=1, edge_labels=7)
+    for option, arguments in {"graph family": ("family",), "edge-labels 7": (None, None, 7)}.items():
+        with pytest.raises(ValueError, match=f"--{option}: Copy has no graphs"):
+            evaluate.on_graphs(configs.load("dnc_copy"), *arguments)
 
 
 @pytest.mark.parametrize(
