@@ -5,6 +5,8 @@ One sequence and one step at a time, as in `addressing`, whose shape legend hold
 A link matrix is [N, N]: links[a, b] is how much slot a was written just after slot b.
 """
 
+from functools import reduce
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -20,6 +22,11 @@ MASKED = 256
 TINY = 1e-30  # keeps the logarithm of no usage finite; small enough to vanish beside any product that counts
 
 
+def _product(factors: Float[Array, "H N"]) -> Float[Array, "N"]:
+    """The product over heads. They are few: one after the other is faster than the tree that `jnp.prod` has for its gradient."""
+    return reduce(jnp.multiply, list(factors))
+
+
 def retention(read_weights: Float[Array, "R N"], free: Float[Array, "R"]) -> Float[Array, "N"]:
     """How much of each slot is not freed: psi = prod_r (1 - f_r w_r).
 
@@ -29,7 +36,7 @@ def retention(read_weights: Float[Array, "R N"], free: Float[Array, "R"]) -> Flo
 
     Source: Graves et al. 2016, methods, "Dynamic memory allocation".
     """
-    return jnp.prod(1 - free[:, None] * read_weights, axis=0)
+    return _product(1 - free[:, None] * read_weights)
 
 
 def use(usage: Float[Array, "N"], write_weights: Float[Array, "H N"], retained: Float[Array, "N"]) -> Float[Array, "N"]:
@@ -44,7 +51,7 @@ def use(usage: Float[Array, "N"], write_weights: Float[Array, "H N"], retained: 
 
     Source: Graves et al. 2016, methods; the product over write heads as in DeepMind's code.
     """
-    written = 1 - jnp.prod(1 - write_weights, axis=0)
+    written = 1 - _product(1 - write_weights)
     return (usage + (1 - usage) * written) * retained
 
 

@@ -47,6 +47,23 @@ ON_EIGHT = """
     print(len(sums), max(line.count("while/body") for line in sums), len(state.step.sharding.device_set))
 """
 
+EXPLICIT = """
+    import jax
+    jax.config.update("jax_num_cpu_devices", 2)
+    from jax.sharding import AxisType, PartitionSpec
+    import diffmem
+
+    jax.set_mesh(jax.make_mesh((2,), ("data",), axis_types=(AxisType.Explicit,)))
+    for name in diffmem.names():
+        memory = diffmem.make(name, **diffmem.entry(name).small)
+        params = jax.eval_shape(memory.init_params, jax.random.key(0))
+        xs = jax.device_put(jax.numpy.ones((4, 3, memory.input_size)), PartitionSpec("data"))
+        run = jax.vmap(lambda params, xs: diffmem.unroll(memory, params, None, xs)[1].value, (None, 0))
+        assert jax.eval_shape(run, params, xs).sharding.spec[0] == "data", name
+        jax.eval_shape(jax.grad(lambda params, xs: run(params, xs).sum()), params, xs)
+        print(name)
+"""
+
 
 def losses(folder):
     return [json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
@@ -67,6 +84,13 @@ def test_batch_and_slots_over_eight_devices_and_on_another_mesh(tmp_path):
     assert (sums, loops, devices) == (1, 1, 8)  # gradients are summed in the loop over updates, not in that over time
     assert len(losses(tmp_path / "many")) == 4
     np.testing.assert_allclose(losses(tmp_path / "many"), losses(tmp_path / "one"), rtol=2e-4)
+
+
+def test_explicit_axes():
+    """Where a mesh's axes are part of the types, as they are by default: every memory's values and gradients have a type."""
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(EXPLICIT)], capture_output=True, text=True, env=environment())
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == list(diffmem.names())
 
 
 def launch(out, steps, process, port, **more):

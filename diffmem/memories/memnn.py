@@ -98,8 +98,8 @@ class MemNN(AppendMemory):
         """What is known before each pick and after the last one, x [k + 1, W], from query and picks [k, D] (zeros: none)."""
         asked = layers.embed_bags(params["address"][0], query, self.encoding)
         found = layers.embed_bags(params["address"][1], picked, self.encoding) * params["picks"][: len(picked)]
-        found = jnp.cumsum(jnp.concatenate([asked[None], found]), 0)
-        return jnp.tanh(found + params["biases"][: len(found)])
+        sums = jnp.pad(jnp.cumsum(found, 0), ((1, 0), (0, 0)))
+        return jnp.tanh(asked + sums + params["biases"][: len(sums)])
 
     def response(self, params: Params, query: Array, picked: Array, ended: Array) -> Array:
         """The response r [W] to the query and the picks [k, D], ended [k] being 1 for "no more"."""
@@ -116,7 +116,7 @@ class MemNN(AppendMemory):
     def candidates(self, params: Params, state: AppendState) -> Array:
         """What can be picked, embedded [N + 1, W]: the slots, and "no more"."""
         slots = layers.embed_bags(params["candidates"], state.slots, self.encoding)
-        return jnp.concatenate([slots, params["no_more"][None]])
+        return jnp.pad(slots, ((0, 1), (0, 0))).at[-1].set(params["no_more"])
 
     def comparisons(self, params: Params, candidates: Array, x: Array, own: Array) -> Array:
         """The scores s [N + 1, N + 1] of all pairs (y, y'), given x [W] and its age: a slot's number, -1 for the question."""
@@ -138,7 +138,7 @@ class MemNN(AppendMemory):
 
     def read(self, params: Params, state: AppendState, query: Array) -> tuple[AppendState, Readout]:
         candidates = self.candidates(params, state)
-        sentences = jnp.concatenate([state.slots, jnp.zeros_like(state.slots[:1])])
+        sentences = jnp.pad(state.slots, ((0, 1), (0, 0)))
         none = jnp.int32(len(candidates) - 1)
         place = jnp.arange(len(candidates), dtype=jnp.int32)
 
@@ -156,6 +156,6 @@ class MemNN(AppendMemory):
             free = free & ((place != best) | (place == none))  # picked once, but "no more" as often as it takes
             return (free, picks.at[k].set(best)), chosen
 
-        free, picks = jnp.append(self.filled(state), True), jnp.full(self.hops, none)
+        free, picks = jnp.pad(self.filled(state), (0, 1), constant_values=True), jnp.full(self.hops, none)
         weights = lax.scan(pick, (free, picks), jnp.arange(self.hops, dtype=jnp.int32))[1]
         return state, Readout(self.response(params, query, weights @ sentences, weights[:, -1]), weights)
