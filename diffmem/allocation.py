@@ -23,7 +23,7 @@ TINY = 1e-30  # keeps the logarithm of no usage finite; small enough to vanish b
 
 
 def _product(factors: Float[Array, "H N"]) -> Float[Array, "N"]:
-    """The product over heads. They are few: one after the other is faster than the tree that `jnp.prod` has for its gradient."""
+    """The product over heads, one after the other: they are few, and the gradient of `jnp.prod` is made of a tree."""
     return reduce(jnp.multiply, list(factors))
 
 

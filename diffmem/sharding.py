@@ -1,12 +1,78 @@
-"""A memory whose slots are laid over several devices."""
+"""A batch over several devices, few sequences at a time, and a memory whose slots are laid over several devices."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+import jax.numpy as jnp
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from diffmem.base import Array, Params, Readout
+
+
+def batch_grad(loss: Callable, mesh: Mesh | None = None, *, axis: str = "data", at_a_time: int | None = None) -> Callable:
+    """Value and gradient of a mean over a batch, whose parts are taken by several devices, and one after the other.
+
+    Up to rounding it is `jax.value_and_grad(loss)`. Parameters have their gradients summed over the devices once; where XLA
+    alone cuts the batch, it does so at every step of time. Few sequences at a time take less memory, and on a CPU less time
+    where the memories of more would not fit in a core's cache: a DNC of 256 x 64 trains twice as fast on two cores that are a
+    device each and take two sequences at a time (`python -m experiments.bench dnc`).
+
+    Args:
+        loss: (params, *batches) -> a mean over the leading axis of the batches, all of whose sequences count alike.
+        mesh: the devices; None: one.
+        axis: the mesh's axis for the batch.
+        at_a_time: sequences that each device takes at once; None: all of its part.
+
+    Returns:
+        A function of params and batches, to be jitted. Batches are arrays or trees of arrays with the same leading axis.
+
+    Raises:
+        ValueError: the mesh has no such axis; when called: the batch does not divide by devices and `at_a_time`.
+
+    Example:
+        >>> import jax, diffmem
+        >>> from diffmem.sharding import batch_grad
+        >>> gru = diffmem.GRU(input_size=3, hidden_size=5)
+        >>> mean = lambda params, xs: jax.vmap(lambda x: diffmem.unroll(gru, params, None, x)[1].value)(xs).mean()
+        >>> mesh = jax.make_mesh((1,), ("data",))
+        >>> step = jax.jit(batch_grad(mean, mesh, at_a_time=2))
+        >>> value, gradient = step(gru.init_params(jax.random.key(0)), jax.numpy.ones((4, 7, 3)))
+    """
+    if mesh is not None and axis not in mesh.shape:
+        raise ValueError(f"axis is {axis!r}; legal: {', '.join(map(repr, mesh.shape))}, the axes of the mesh")
+    if at_a_time is not None and at_a_time < 1:
+        raise ValueError(f"at_a_time is {at_a_time}; legal: an integer >= 1, or None")
+    devices = 1 if mesh is None else mesh.shape[axis]
+
+    def part(params, batches):
+        one = partial(jax.value_and_grad(loss), params)
+        size = len(jax.tree.leaves(batches)[0])
+        count = size // (at_a_time or size)
+        if count == 1:
+            return one(*batches)
+        pieces = jax.tree.map(lambda a: a.reshape(count, -1, *a.shape[1:]), batches)
+        like = jax.eval_shape(lambda: one(*jax.tree.map(lambda a: a[0], pieces)))
+        none = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), like)
+        total, _ = jax.lax.scan(lambda total, piece: (jax.tree.map(jnp.add, total, one(*piece)), None), none, pieces)
+        return jax.tree.map(lambda a: a / count, total)
+
+    def value_and_grad(params, *batches):
+        size = len(jax.tree.leaves(batches)[0])
+        if size % (devices * (at_a_time or 1)):
+            each = "" if at_a_time is None else f" of {at_a_time} sequences at a time each"
+            raise ValueError(f"the batch has {size} sequences, which do not divide by {devices} devices{each}")
+        if mesh is None:
+            return part(params, batches)
+        places = PartitionSpec(), PartitionSpec(axis)
+        if AxisType.Explicit in mesh.axis_types:
+            params, batches = (jax.reshard(a, NamedSharding(mesh, at)) for a, at in zip((params, batches), places, strict=True))
+        mean = lambda params, batches: jax.lax.pmean(part(params, batches), axis)  # noqa: E731
+        return jax.shard_map(mean, mesh=mesh, in_specs=places, out_specs=PartitionSpec(), check_vma=False)(params, batches)
+
+    return value_and_grad
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import diffmem
-from diffmem.sharding import SlotSharded
+from diffmem.sharding import SlotSharded, batch_grad
 from experiments import mesh
 from experiments.config import load
 
@@ -63,6 +63,21 @@ EXPLICIT = """
         jax.eval_shape(jax.grad(lambda params, xs: run(params, xs).sum()), params, xs)
         print(name)
 """
+PARTS = """
+    import jax, numpy
+    jax.config.update("jax_num_cpu_devices", 2)
+    from diffmem.sharding import batch_grad
+
+    keys = jax.random.split(jax.random.key(0), 3)
+    params, xs, ys = (jax.random.normal(key, shape) for key, shape in zip(keys, ((5, 2), (12, 5), (12, 2))))
+    loss = lambda params, batch, ys: ((jax.numpy.sin(batch["xs"] @ params) - ys) ** 2).sum(1).mean()
+    want = jax.value_and_grad(loss)(params, {"xs": xs}, ys)
+    for mesh in (None, jax.make_mesh((2,), ("data",)), jax.make_mesh((1, 2), ("other", "data"))):
+        for at_a_time in (None, 1, 3, 6):
+            got = jax.jit(batch_grad(loss, mesh, at_a_time=at_a_time))(params, {"xs": xs}, ys)
+            jax.tree.map(lambda a, b: numpy.testing.assert_allclose(a, b, 1e-5), want, got)
+            print(at_a_time)
+"""
 
 
 def losses(folder):
@@ -91,6 +106,22 @@ def test_explicit_axes():
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(EXPLICIT)], capture_output=True, text=True, env=environment())
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == list(diffmem.names())
+
+
+def test_gradients_of_parts_are_those_of_the_batch():
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(PARTS)], capture_output=True, text=True, env=environment())
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["None", "1", "3", "6"] * 3
+
+
+def test_a_batch_that_does_not_fit_its_parts():
+    devices = jax.make_mesh((1,), ("data",))
+    with pytest.raises(ValueError, match="axis is 'rows'; legal: 'data', the axes of the mesh"):
+        batch_grad(None, devices, axis="rows")
+    with pytest.raises(ValueError, match="at_a_time is 0; legal: an integer >= 1, or None"):
+        batch_grad(None, at_a_time=0)
+    with pytest.raises(ValueError, match="has 8 sequences, which do not divide by 1 devices of 3 sequences at a time each"):
+        batch_grad(None, devices, at_a_time=3)({}, np.ones((8, 2)))
 
 
 def launch(out, steps, process, port, **more):

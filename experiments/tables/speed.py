@@ -15,7 +15,8 @@ COMPARISONS = (
     (
         {"comparison": "DNC, forward+backward"},
         "DNC 256 x 64, four reads: {times_faster_than_dnc_plain:.1f}x plain `lax.scan` + autodiff, "
-        "{times_faster_than_torch_compiled:.1f}x compiled PyTorch (`experiments.bench`)",
+        "{times_faster_than_torch_compiled:.1f}x compiled PyTorch, {by_core_times_faster_than_torch_compiled:.1f}x with "
+        "`sharding.batch_grad` over the same cores (`experiments.bench`)",
     ),
     (
         {"comparison": "delta rule, forward+backward"},
