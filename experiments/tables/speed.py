@@ -10,7 +10,8 @@ COMPARISONS = (
     (
         {"comparison": "forward+backward"},
         "NTM 128 x 20: {times_faster_than_ntm_plain:.1f}x plain `lax.scan` + autodiff, "
-        "{times_faster_than_torch_compiled:.1f}x compiled PyTorch (`experiments.bench`)",
+        "{times_faster_than_torch_compiled:.1f}x compiled PyTorch, {by_core_times_faster_than_torch_compiled:.1f}x with "
+        "`sharding.batch_grad` over the same cores (`experiments.bench`)",
     ),
     (
         {"comparison": "DNC, forward+backward"},
