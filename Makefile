@@ -27,8 +27,8 @@ endef
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-12s %s\n", $$1, $$2 }'
 
-demo: .venv/.installed ## train an NTM to copy and evaluate it; results in runs/ntm_copy
-	$(RUN) experiments.train ntm_copy --out runs/ntm_copy
+demo: .venv/.installed ## train four NTMs to copy, from four seeds, and evaluate them; results in runs/ntm_copy
+	$(RUN) experiments.train ntm_copy --seeds 4 --out runs/ntm_copy
 
 test: check ## lint, format, types, and the fast tests; PYTEST_ARGS="-k ntm" narrows them
 	$(QUICK) $(RUN) $(PYTEST) $(PYTEST_ARGS)
