@@ -111,7 +111,7 @@ def _before_by_sorting(key: Array, usage: Float[Array, "N"]) -> Float[Array, "N"
 
 
 def _before_by_masks(key: Array, usage: Float[Array, "N"]) -> Float[Array, "N"]:
-    """The same as a product of N x N numbers: two small programs on an accelerator, instead of two sorts and their scans."""
+    """The same as a product of N x N numbers: two small programs on an accelerator, instead of a sort and its scans."""
     slot = jnp.arange(len(usage))
     comes_before = (key[:, None] < key) | ((key[:, None] == key) & (slot[:, None] < slot))
     return jnp.exp(jnp.log(usage + TINY) @ comes_before.astype(usage.dtype))

@@ -148,9 +148,9 @@ def test_masks_do_what_sorting_does(zeros, dtype):
     np.testing.assert_allclose(other, slope, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("slots", [1, 2, 64, 65, 1000])
+@pytest.mark.parametrize("slots", [1, 2, 64, 65, 1000, 2**16, 2**16 + 1])
 def test_integers_are_ordered_as_numbers_are(slots):
-    """Packed with their slots' numbers, and as they are."""
+    """Packed with their slots' numbers, and as they are, as in a memory whose numbers take more than 16 bits."""
     keys = np.random.default_rng(slots).integers(0, 2**14 + 1, slots)
     keys[::3] = keys[0]
     expected = np.argsort(keys, kind="stable")

@@ -90,12 +90,18 @@ def environment(**more):
     return {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": " ".join(flags), **more}
 
 
+def run_script(text):
+    """The words that a script prints, run in a process of its own, which must succeed."""
+    command = [sys.executable, "-c", textwrap.dedent(text)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment())
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
 def test_batch_and_slots_over_eight_devices_and_on_another_mesh(tmp_path):
     """Two updates on data=4,slots=2, the others on data=8, from the checkpoint of the first."""
-    script = textwrap.dedent(ON_EIGHT).format(arguments=[*TINY, "--steps", "4"], folder=str(tmp_path))
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment())
-    assert done.returncode == 0, done.stderr
-    sums, loops, devices = map(int, done.stdout.split()[-3:])
+    printed = run_script(ON_EIGHT.format(arguments=[*TINY, "--steps", "4"], folder=str(tmp_path)))
+    sums, loops, devices = map(int, printed[-3:])
     assert (sums, loops, devices) == (1, 1, 8)  # gradients are summed in the loop over updates, not in that over time
     assert len(losses(tmp_path / "many")) == 4
     np.testing.assert_allclose(losses(tmp_path / "many"), losses(tmp_path / "one"), rtol=2e-4)
@@ -103,15 +109,11 @@ def test_batch_and_slots_over_eight_devices_and_on_another_mesh(tmp_path):
 
 def test_explicit_axes():
     """Where a mesh's axes are part of the types, as they are by default: every memory's values and gradients have a type."""
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(EXPLICIT)], capture_output=True, text=True, env=environment())
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == list(diffmem.names())
+    assert run_script(EXPLICIT) == list(diffmem.names())
 
 
 def test_gradients_of_parts_are_those_of_the_batch():
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(PARTS)], capture_output=True, text=True, env=environment())
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["None", "1", "3", "6"] * 3
+    assert run_script(PARTS) == ["None", "1", "3", "6"] * 3
 
 
 def test_a_batch_that_does_not_fit_its_parts():

@@ -116,6 +116,7 @@ class MemNN(AppendMemory):
     def candidates(self, params: Params, state: AppendState) -> Array:
         """What can be picked, embedded [N + 1, W]: the slots, and "no more"."""
         slots = layers.embed_bags(params["candidates"], state.slots, self.encoding)
+        # Padded, here and below, as on explicit mesh axes a batch cannot be concatenated with what has none (JAX 0.10).
         return jnp.pad(slots, ((0, 1), (0, 0))).at[-1].set(params["no_more"])
 
     def comparisons(self, params: Params, candidates: Array, x: Array, own: Array) -> Array:

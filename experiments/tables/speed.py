@@ -5,19 +5,19 @@ from string import Formatter
 from experiments.runs import RESULTS, read_lines
 from experiments.tables import markdown
 
+PYTORCH = (
+    "{times_faster_than_torch_compiled:.1f}x compiled PyTorch, {by_core_times_faster_than_torch_compiled:.1f}x with "
+    "`sharding.batch_grad` over the same cores (`experiments.bench`)"
+)
 # The newest row of a benchmark with these entries, and what it says. A row that was never stored is left out.
 COMPARISONS = (
     (
         {"comparison": "forward+backward"},
-        "NTM 128 x 20: {times_faster_than_ntm_plain:.1f}x plain `lax.scan` + autodiff, "
-        "{times_faster_than_torch_compiled:.1f}x compiled PyTorch, {by_core_times_faster_than_torch_compiled:.1f}x with "
-        "`sharding.batch_grad` over the same cores (`experiments.bench`)",
+        "NTM 128 x 20: {times_faster_than_ntm_plain:.1f}x plain `lax.scan` + autodiff, " + PYTORCH,
     ),
     (
         {"comparison": "DNC, forward+backward"},
-        "DNC 256 x 64, four reads: {times_faster_than_dnc_plain:.1f}x plain `lax.scan` + autodiff, "
-        "{times_faster_than_torch_compiled:.1f}x compiled PyTorch, {by_core_times_faster_than_torch_compiled:.1f}x with "
-        "`sharding.batch_grad` over the same cores (`experiments.bench`)",
+        "DNC 256 x 64, four reads: {times_faster_than_dnc_plain:.1f}x plain `lax.scan` + autodiff, " + PYTORCH,
     ),
     (
         {"comparison": "delta rule, forward+backward"},
