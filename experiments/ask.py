@@ -7,9 +7,10 @@ from a file:
     python -m experiments.ask RUN --story story.txt --question "Where is Mary?" --picture attention.png
 
 Shown are the answer, the two next candidates, and how much every hop or pass attended to each sentence, in percent; the
-strongest has a star. Words that the model does not know are in [brackets]. In a file of the bAbI format the supporting facts
-are marked with ">". Probabilities are a softmax over all answers of the model's vocabulary, which says how they compare, not
-how often such an answer is right.
+strongest has a star. Of a memory that takes one input after another (DNC), a pass is a read as the question's last input comes,
+and its attention to a sentence the share of what all heads read that was written while the sentence came in. Words that the
+model does not know are in [brackets]. In a file of the bAbI format the supporting facts are marked with ">". Probabilities are
+a softmax over all answers of the model's vocabulary, which says how they compare, not how often such an answer is right.
 """
 
 import re
@@ -20,11 +21,13 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import tyro
 
 from diffmem import MemN2N, MemNN, viz
-from diffmem.tasks.babi import TASKS, UNKNOWN, parse, words
+from diffmem.models import recall
+from diffmem.tasks.babi import TASKS, UNKNOWN, Question, Story, parse, streams, words
 from diffmem.tasks.babi.text import WORD
 from experiments import runs
 from experiments.runtime import launch, note, use_compilation_cache, use_cpu_cores
@@ -58,34 +61,66 @@ class Reader:
     def __init__(self, part: evaluation.Part):
         config, memory = part.config, part.config.memory
         self.memory, self.name, self.vocabulary = memory, config.memory_name, part.vocabulary
+        self.attends = config.says_where_it_writes() if config.streamed else True
         self.sizes = config.sizes()
         self.slots = self.sizes[-1]
         self.unit = "hop" if hasattr(memory, "hops") else "pass"
         self._params = jax.tree.map(lambda a: np.asarray(a)[part.best], part.params)
         self._answers = np.array(part.vocabulary.answers)
-        model = config.model(part.vocabulary)
+        self.config, self.model = config, config.model(part.vocabulary)
+        self.read = jax.jit(self._read_along if config.streamed else self._read)
 
-        def read(params, story, question):
-            logits, weights = model(params, *model.encode(story, question))
-            return jax.nn.softmax(logits[self._answers]), weights
+    def _read(self, params, story, question):
+        logits, weights = self.model(params, *self.model.encode(story, question))
+        return jax.nn.softmax(logits[self._answers]), weights
 
-        self.read = jax.jit(read)
+    def _read_along(self, params, words, asks, begins, ends, sources):
+        """The same of a stream with one question, whose facts [N, C] are all sentences: the weights [P, N] of a pass."""
+        logits, trace = self.model.trace_along(params, words, asks, begins, ends)
+        chances = jax.nn.softmax(logits[0, self._answers])
+        if trace.writes is None:
+            return chances, None
+        at = ends[0] + 1 + jnp.arange(-max(self.config.pondering, 1), 0)
+        shares = recall(trace, asks, begins, at, jnp.broadcast_to(sources.ravel(), (len(at), sources.size)))
+        return chances, shares.mean(1).reshape(len(at), *sources.shape).sum(-1)
 
     def answer(self, sentences: Sequence[str], question: str) -> Reply:
         """Answers a question about a story, of which the newest `slots` sentences count."""
         kept = sentences[-self.slots :]
         size = next(size for size in self.sizes if size >= len(kept))
-        story = np.zeros((size, self.vocabulary.length), np.int32)
-        for row, text in enumerate(kept, size - len(kept)):  # padding comes first, as in training
-            story[row] = self.vocabulary.encode(text)
-        chances, weights = jax.device_get(self.read(self._params, story, self.vocabulary.encode(question)))
+        inputs = self._stream(kept, question, size) if self.config.streamed else self._story(kept, question, size)
+        chances, weights = jax.device_get(self.read(self._params, *inputs))
         best = np.argsort(-chances, stable=True)
         answers = [(self.vocabulary.words[self._answers[i]], float(chances[i])) for i in best]
         return Reply(answers, *self._attention(weights, len(kept)))
 
+    def _story(self, sentences: Sequence[str], question: str, size: int) -> tuple[np.ndarray, np.ndarray]:
+        story = np.zeros((size, self.vocabulary.length), np.int32)
+        for row, text in enumerate(sentences, size - len(sentences)):  # padding comes first, as in training
+            story[row] = self.vocabulary.encode(text)
+        return story, self.vocabulary.encode(question)
+
+    def _stream(self, sentences: Sequence[str], question: str, size: int) -> tuple[np.ndarray, ...]:
+        """words, asks, begins [T, ..], ends [1] and the inputs of each sentence [N, C], padded for `size` sentences."""
+        everything = Question(question, "", tuple(range(len(sentences))), len(sentences))
+        passes, chunk = self.config.pondering, self.config.chunk
+        one = streams({0: [Story(tuple(sentences), (everything,))]}, self.vocabulary, pondering=passes, chunk=chunk)
+        length = self.vocabulary.length
+        inputs = -(-length // (chunk or length)) if passes else length  # of the longest sentence
+
+        def padded(array: np.ndarray, *shape: int, padding: int = 0) -> np.ndarray:
+            room = [(0, size - there) for size, there in zip(shape, array.shape, strict=False)]
+            return np.pad(array, room + [(0, 0)] * (array.ndim - len(room)), constant_values=padding)
+
+        along = (padded(array[0], (size + 1) * inputs + passes) for array in (one.words, one.asks, one.begins))
+        return *along, one.ends[0], padded(one.facts[0, 0].astype(np.int32), size, inputs, padding=-1)
+
     def _attention(self, weights: np.ndarray | None, count: int) -> tuple[np.ndarray | None, str | None]:
         if weights is None:
             return None, None
+        if self.config.streamed:
+            found = weights[:, :count]
+            return np.append(found, np.maximum(1 - found.sum(1, keepdims=True), 0), 1), "elsewhere"
         found = weights[:, :count][:, ::-1]
         if isinstance(self.memory, MemNN):
             return np.append(found, weights[:, -1:], 1), "no more"
@@ -316,7 +351,7 @@ def main(arguments: list[str]) -> None:
     print(f"{name}, {source}: model {label}, {config.memory_name}, trained on {trained}{more}")
     reader = Reader(part)
     session = Session(reader, options.picture)
-    if options.picture is not None and not {"hops", "passes"} & vars(reader.memory).keys():
+    if options.picture is not None and not reader.attends:
         note(f"no picture: {reader.name} has no attention to draw")
     question, keyboard = options.question, sys.stdin.isatty()
     if options.story is not None:

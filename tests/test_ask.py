@@ -3,13 +3,16 @@
 import dataclasses
 import io
 import json
+import types
 from functools import lru_cache
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import diffmem
+from diffmem.models import Trace
 from diffmem.tasks.babi import Vocabulary
 from experiments import ask, runs
 from experiments import config as configs
@@ -28,7 +31,10 @@ MEMORIES = {
     "memnn": diffmem.MemNN(input_size=2, slots=4, width=3, hops=2),
     "dmnplus": diffmem.DMNPlus(input_size=3, slots=4, passes=1, fusion=False, attention="soft"),
     "lstm": diffmem.LSTM(input_size=3, hidden_size=4),
+    "dnc": diffmem.control(diffmem.DNC(input_size=4, slots=8, width=3), input_size=3),
+    "ntm": diffmem.control(diffmem.NTM(input_size=4, slots=8, width=3), input_size=3),
 }
+CHANGES = {"ntm": {"moments": 2, "pondering": 3, "chunk": 2}}
 
 
 def config_of(memory, **changes) -> StoryConfig:
@@ -47,7 +53,7 @@ def part_of(config) -> evaluation.Part:
 
 
 def reader_of(name) -> ask.Reader:
-    return Reader(part_of(config_of(MEMORIES[name])))
+    return Reader(part_of(config_of(MEMORIES[name], **CHANGES.get(name, {}))))
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +81,7 @@ def fake(monkeypatch, reader):
 @pytest.mark.parametrize("name", MEMORIES)
 def test_answers_are_those_of_the_model_without_padding(name):
     """The best restart's, by hand: the story in its own length, a softmax over the three answers alone."""
-    reader, config = reader_of(name), config_of(MEMORIES[name])
+    reader, config = reader_of(name), config_of(MEMORIES[name], **CHANGES.get(name, {}))
     reply = reader.answer(STORY, "Where is Mary?")
     params, model = jax.tree.map(lambda a: a[1], params_of(config)), config.model(VOCABULARY)
     story = np.array([[7, 10, 9, 8, 3], [5, 10, 9, 8, 6], [7, 10, 9, 8, 2]], np.int32)
@@ -85,10 +91,14 @@ def test_answers_are_those_of_the_model_without_padding(name):
     expected = dict(zip(("bathroom", "garden", "kitchen"), chances / chances.sum(), strict=True))
     assert [entry for entry, _ in reply.answers] == sorted(expected, key=expected.get, reverse=True)
     np.testing.assert_allclose([p for _, p in reply.answers], sorted(expected.values(), reverse=True), rtol=1e-4)
-    rest = {"memn2n": "nothing", "memnn": "no more"}.get(name)
+    rest = {"memn2n": "nothing", "memnn": "no more", "dnc": "elsewhere", "ntm": "elsewhere"}.get(name)
     assert reply.rest == rest
     if name == "lstm":
         assert reply.weights is None
+        return
+    if name in ("dnc", "ntm"):
+        assert reply.weights.shape == (CHANGES.get(name, {}).get("pondering", 1), 4)
+        np.testing.assert_allclose(reply.weights.sum(1), 1, rtol=1e-5)
         return
     assert reply.weights.shape == (len(weights), 3 + bool(rest))
     np.testing.assert_allclose(reply.weights[:, :3], weights[:, 2::-1], rtol=1e-4, atol=1e-6)  # oldest first
@@ -97,9 +107,24 @@ def test_answers_are_those_of_the_model_without_padding(name):
         assert (reply.weights[:, 3] > 0.05).all()
 
 
-def test_padding_to_a_few_sizes_compiles_once_for_each():
-    fresh = reader_of("memn2n")
-    assert fresh.sizes == [2, 4]
+def test_a_slot_is_shown_as_the_sentence_that_wrote_it():
+    """A DNC whose heads read slot 2 alone, and whose sentences were written one slot each, by its parameters."""
+    reader = reader_of("ntm")
+    with_trace = lambda *_: (jnp.zeros((1, 12)), Trace(writes, reads))  # noqa: E731
+    inputs = reader._stream(STORY, "Where is Mary?", 6)
+    asks = np.flatnonzero(inputs[1])
+    writes, reads = np.zeros((len(inputs[0]), 8)), np.zeros((len(inputs[0]), 1, 8))
+    writes[[0, 3, 8], [1, 2, 4]] = 1  # the first sentence, the second's first part, the third's last
+    reads[asks[-3:], 0, [2, 4, 7]] = 1
+    object.__setattr__(reader, "model", types.SimpleNamespace(trace_along=with_trace))
+    weights = reader._attention(np.asarray(reader._read_along(None, *inputs)[1]), 3)[0]
+    assert weights.tolist() == [[0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]  # and what nothing was written to is elsewhere
+
+
+@pytest.mark.parametrize("name", ["memn2n", "dnc", "ntm"])
+def test_padding_to_a_few_sizes_compiles_once_for_each(name):
+    fresh = reader_of(name)
+    assert fresh.sizes == ([2, 4] if name == "memn2n" else [2, 6])
     for count in (1, 2, 3, 4, 7):
         fresh.answer([STORY[0]] * count, "Where is John?")
     assert fresh.read._cache_size() == 2

@@ -10,7 +10,8 @@ import numpy as np
 import optax
 import pytest
 
-from diffmem import DMN, DNC, LSTM, DMNPlus, MemN2N, MemNN, control, unroll
+from diffmem import DMN, DNC, LSTM, NTM, DMNPlus, MemN2N, MemNN, control, unroll
+from diffmem.models import Trace, recall, written
 from diffmem.tasks.babi import Question, Story, Vocabulary, buckets, examples, file_name, format, stream_buckets, streams
 from diffmem.tasks.babi.generate import generate
 from diffmem.tasks.babi.text import count_questions
@@ -19,7 +20,7 @@ from experiments.checkpoint import rounded
 from experiments.config import Optimizer
 from experiments.runtime import Diverged
 from experiments.stories import StoryConfig, evaluation, losses, publishing
-from experiments.stories.data import on_device, tables, told
+from experiments.stories.data import StreamBatch, on_device, tables, told
 from experiments.stories.training import steps_per_epoch
 from tests.oracles import memnn
 
@@ -183,18 +184,28 @@ def test_errors_are_those_of_single_calls(copy):
     np.testing.assert_array_equal(wrong, found)
 
 
-@pytest.mark.parametrize(
-    "memory",
-    [MemN2N(2, slots=12, width=20), MemNN(2, slots=12, width=20, hops=1), DMNPlus(20, slots=12, passes=1)],
-    ids=lambda memory: type(memory).__name__,
+TAUGHT = control(
+    DNC(32, slots=12, width=16, read_heads=2, links=False, masked=True, deallocate=True), 32, clip=20.0, layer_norm=True
 )
-def test_learns_one_supporting_fact(memory):
+
+
+@pytest.mark.parametrize(
+    ("memory", "changes"),
+    [
+        (MemN2N(2, slots=12, width=20), {}),
+        (MemNN(2, slots=12, width=20, hops=1), {}),
+        (DMNPlus(20, slots=12, passes=1), {}),
+        (TAUGHT, {"moments": 3, "pondering": 2, "batch": 4}),  # without the facts, half of its answers are wrong
+    ],
+    ids=["MemN2N", "MemNN", "DMNPlus", "DNC"],
+)
+def test_learns_one_supporting_fact(memory, changes):
     """Task 1 from 1,000 generated questions: at most 5 % wrong on fresh ones, where a constant answer has 80 %."""
     told = {1: generate(1, 1000, seed=5)}
     fresh = {1: generate(1, 200, seed=6)}
     config = dataclasses.replace(
         SMALL, memory=memory, noise=0.0, linear_start=0, epochs=12, buckets=(12,), supervision=1.0,
-        optimizer=Optimizer("adam", learning_rate=5e-3),
+        optimizer=Optimizer("adam", learning_rate=5e-3), **changes,
     )  # fmt: skip
     vocabulary = Vocabulary.of(told[1])
     data = stories.data.Data(
@@ -211,6 +222,7 @@ def test_learns_one_supporting_fact(memory):
 CONTROLLED = control(DNC(7, slots=5, width=3, read_heads=1), 6)
 WORDS = dataclasses.replace(SMALL, memory=CONTROLLED, noise=0.0, linear_start=0)
 SENTENCES = dataclasses.replace(WORDS, moments=3, pondering=2)
+CHUNKS = dataclasses.replace(SENTENCES, chunk=2)
 
 
 @pytest.mark.parametrize(
@@ -219,7 +231,7 @@ SENTENCES = dataclasses.replace(WORDS, moments=3, pondering=2)
 def test_every_model_takes_a_step(memory, copy):
     options = {"dropout": 0.1, "supervision": 1.0} if isinstance(memory, DMN | DMNPlus) else {}
     options |= {"moments": 3} if not isinstance(memory, LSTM) else {}
-    options |= {"pondering": 2} if memory is CONTROLLED else {}
+    options |= {"pondering": 2, "chunk": 3, "supervision": 1.0} if memory is CONTROLLED else {}
     config = dataclasses.replace(SMALL, memory=memory, noise=0.0, linear_start=0, **options)
     assert config.memory_name == ("DNC" if memory is CONTROLLED else type(memory).__name__)
     data = stories.load(config)
@@ -241,7 +253,7 @@ def test_a_stream_is_answered_at_its_last_word():
     np.testing.assert_allclose(answer.weights, want.weights[-1], rtol=1e-5)
 
 
-@pytest.mark.parametrize("config", [WORDS, SENTENCES], ids=["words", "sentences"])
+@pytest.mark.parametrize("config", [WORDS, SENTENCES, CHUNKS], ids=["words", "sentences", "chunks"])
 def test_a_story_is_read_once_for_all_its_questions(copy, config):
     """Answers and gradients are those of a stream for each question: none of them sees another, nor leaves a trace."""
     asked = (Question("Where is Ann?", "hall", (0,), 1), Question("Is Bob in the hall?", "no", (1,), 1))
@@ -306,6 +318,75 @@ def test_streams_of_sentences_take_a_question_in_several_times():
     longer = Story((*story.sentences, "A."), (Question("D?", "f", (0,), 3),) * 2)
     parts = stream_buckets(streams({4: [story, longer]}, vocabulary, pondering=2), [6, 7])
     assert [part.words.shape for part in parts] == [(1, 6, 2), (1, 7, 2)]
+
+
+def test_streams_of_parts_of_sentences_and_their_facts():
+    story = Story(("A b c d e.", "C."), (Question("D e f?", "f", (0,), 1), Question("G?", "f", (1, 0), 2)))
+    vocabulary = Vocabulary.of([story])
+    found = streams({4: [story]}, vocabulary, pondering=3, chunk=2)
+    assert ["".join(vocabulary.words[n] for n in row if n) for row in found.words[0]] == [
+        *("ab", "cd", "e"),
+        *("de", "f", "f", "f"),  # the last part comes three times
+        *("c", "g", "g", "g"),
+    ]
+    assert np.flatnonzero(found.begins).tolist() == [3, 8]
+    assert found.ends.tolist() == [[6, 10]]
+    none = [-1, -1, -1]
+    assert found.facts.tolist() == [[[[0, 1, 2], none], [[7, -1, -1], [0, 1, 2]]]]
+    words = streams({4: [story]}, vocabulary)
+    assert words.facts[0, 1].tolist() == [[8, *[-1] * 4], [0, 1, 2, 3, 4]]
+    cut = streams({4: [story]}, vocabulary, slots=1, pondering=1)
+    assert cut.facts.tolist() == [[[[0], [-1]]], [[[0], [-1]]]]  # the older fact of the later question is gone
+
+
+def test_a_read_is_told_by_who_wrote_what_it_reads():
+    """Against slots that keep, word for word, who wrote how much of them; questions see the story and themselves."""
+    steps, slots, heads = 9, 3, 2
+    rng = np.random.default_rng(0)
+    writes, reads = rng.uniform(0, 1, (steps, slots)), rng.dirichlet(np.ones(slots), (steps, heads))
+    writes[2] = (1, 0, 0)  # nothing else is left of a slot that is overwritten
+    asks, begins = np.array([0, 0, 0, 1, 1, 1, 0, 1, 1], bool), np.array([0, 0, 0, 1, 0, 1, 0, 1, 0], bool)
+    held, expected = np.zeros((slots, steps)), np.zeros((steps, heads, steps))
+    asking = held
+    for t in range(steps):
+        own = held if begins[t] or not asks[t] else asking
+        own = own * (1 - writes[t])[:, None]
+        own[:, t] += writes[t]
+        asking, held = own, held if asks[t] else own
+        expected[t] = reads[t] @ own
+    told = np.flatnonzero(~asks)
+    at = np.arange(steps).reshape(3, 3)
+    found = recall(Trace(writes, reads), asks, begins, at, np.broadcast_to(np.append(told, -1), (3, 3, len(told) + 1)))
+    assert found.shape == (3, 3, heads, len(told) + 1)
+    np.testing.assert_allclose(found.reshape(steps, heads, -1)[..., :-1], expected[:, :, told], atol=1e-5)
+    assert not found[..., -1].any()
+
+
+def test_what_a_memory_says_of_its_writes():
+    """Of all heads together; a memory that has no slots says nothing."""
+
+    def after_a_step(memory):
+        params = memory.init_params(jax.random.key(0))
+        return jax.jit(memory.step)(params, memory.init_state(params), jnp.ones(6))[0]
+
+    state = after_a_step(control(DNC(7, slots=5, write_heads=2), 6))
+    one, other = np.asarray(state.memory.write_weights)
+    np.testing.assert_allclose(written(state), one + other - one * other, atol=1e-6)
+    assert written(after_a_step(NTM(6, slots=5))).shape == (5,)
+    assert written(after_a_step(LSTM(6, 3))) is None
+
+
+def test_facts_teach_the_first_head_by_hand():
+    """Two passes and three facts: the first pass is taught the first fact, the second one both others."""
+    writes = np.eye(4)[[0, 1, 2, 3, 3]].astype(np.float32)  # three sentences in slots of their own, and a question
+    reads = np.zeros((5, 2, 4), np.float32)
+    reads[3, 0], reads[4, 0] = (0.5, 0.2, 0.2, 0.1), (0.1, 0.3, 0.6, 0)
+    asks = np.array([0, 0, 0, 1, 1], bool)
+    begins = np.array([0, 0, 0, 1, 0], bool)
+    facts = np.array([[[0], [1], [2]], [[1], [-1], [-1]]])
+    one = StreamBatch(None, asks, begins, np.array([4, 4]), None, facts)
+    found = losses.recall_losses(Trace(writes, reads), one, 2)
+    np.testing.assert_allclose(found, [-np.log(0.5) - (np.log(0.3) + np.log(0.6)) / 2, -np.log(0.2)], rtol=1e-3)
 
 
 @pytest.mark.parametrize("pondering", [0, 2])
@@ -491,6 +572,11 @@ def test_what_cannot_be_read_is_counted_by_kind():
             "StoryConfig.pondering is 0, moments is 2, and DNC takes one input",
         ),
         ({"pondering": 2}, "StoryConfig.pondering is 2, moments is 0, and MemN2N stores sentences; legal: pondering > 0"),
+        ({"chunk": 3}, "StoryConfig.chunk is 3 with pondering 0; legal: a number of words where"),
+        (
+            {"memory": LSTM(6, 7), "noise": 0.0, "linear_start": 0, "moments": 2, "pondering": 2, "supervision": 1.0},
+            "StoryConfig.supervision is 1.0 with pondering 2, and LSTM takes .* a memory whose state says where it wrote: DNC",
+        ),
         ({"bypass_dropout": 0.1}, "StoryConfig.bypass_dropout is 0.1, but MemN2N stores sentences; legal: 0"),
     ],
 )

@@ -2,7 +2,7 @@
 
 from diffmem.models.actor_critic import ActorCritic, Decision, FlatEncoder, GridEncoder
 from diffmem.models.distributions import Categorical, Gaussian, MultiCategorical, distribution
-from diffmem.models.question import Answer, Bags, QuestionAnswering, Sentences, Stream, Words, bags
+from diffmem.models.question import Answer, Bags, QuestionAnswering, Sentences, Stream, Trace, Words, bags, recall, written
 from diffmem.models.segment import SegmentTransformer, abstract
 from diffmem.models.sequence import SequenceModel
 
@@ -21,8 +21,11 @@ __all__ = [
     "Sentences",
     "SequenceModel",
     "Stream",
+    "Trace",
     "Words",
     "abstract",
     "bags",
     "distribution",
+    "recall",
+    "written",
 ]

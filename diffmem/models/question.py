@@ -21,6 +21,59 @@ class Answer(NamedTuple):
     weights: Any
 
 
+class Trace(NamedTuple):
+    """Where a memory wrote and read, step by step.
+
+    writes: [T, N], how much each slot was written to, by all write heads together; None where the state does not say it.
+    reads: [T, R, N], where each head read.
+    """
+
+    writes: Array | None
+    reads: Any
+
+
+def written(state: Any) -> Array | None:
+    """How much each slot [N] was last written to, where a state says it: that of a DNC or NTM, alone or behind a controller."""
+    weights = getattr(state, "write_weights", None)
+    if weights is None:
+        return written(state.memory) if hasattr(state, "memory") else None
+    return 1 - jnp.prod(1 - weights, 0)
+
+
+def recall(trace: Trace, asks: Array, begins: Array, at: Array, sources: Array) -> Array:
+    """How much of what a head reads at one step was written at others: the paths that a memory takes, from write to read.
+
+    A step's share of a slot is what it wrote there, times what every later write left of it, 1 - w: of a write that erases
+    less than it could, more is left. A question sees the writes of the story, and its own; see
+    `QuestionAnswering.respond_along`.
+
+    Args:
+        trace: [T, ..], of one stream.
+        asks: [T] bool, whether an input is part of a question.
+        begins: [T] bool, whether it is a question's first.
+        at: [*A] steps that read.
+        sources: [*A, K] steps of the story that wrote; -1: none.
+
+    Returns:
+        [*A, R, K], 0..1; a head's shares of all steps sum to at most what its weights sum to.
+    """
+    writes, reads, asks, begins, at, sources = map(jnp.asarray, (*trace, asks, begins, at, sources))
+    left = jnp.log(jnp.maximum(1 - writes, 1e-6))
+    told = jnp.cumsum(jnp.where(asks[:, None], 0, left), 0)
+    asked = jnp.cumsum(jnp.where(asks[:, None], left, 0), 0)
+    first = jax.lax.cummax(jnp.where(begins, jnp.arange(len(begins)), 0))
+    own = jnp.where(asks[:, None], asked - asked[first] + left[first], 0)  # since the question began
+
+    def one(at, sources):
+        later = told[at] + own[at] - told[sources]
+        there = (sources >= 0) & (sources <= at)
+        held = jnp.where(there[:, None], writes[sources] * jnp.exp(jnp.minimum(later, 0)), 0)
+        return reads[at] @ held.T
+
+    shares = jax.vmap(one)(at.ravel(), sources.reshape(-1, sources.shape[-1]))
+    return shares.reshape(*at.shape, *shares.shape[1:])
+
+
 def _one_hot(words: Array, vocabulary: int, dtype: Any) -> Array:
     """Words [*shape] as one-hot rows [*shape, V], zeros for padding."""
     return jax.nn.one_hot(words, vocabulary, dtype=dtype) * (words > 0)[..., None].astype(dtype)
@@ -181,13 +234,16 @@ class Stream:
         vocabulary: V.
         width: d.
         moments: M; 0 for a stream of word vectors. Otherwise one of sentence vectors, which are those of `Sentences`.
-        pondering: how often the question comes: with sentence vectors it is one input, too few for several reads.
+        pondering: how often the last input of the question comes: with sentence vectors there are too few for several reads.
+        chunk: of how many words a vector is made; 0: of a whole sentence. Only with moments. In parts, a sentence is read in
+            its order: what stands before a verb and what behind it need not be told apart by position.
     """
 
     vocabulary: int
     width: int
     moments: int = 0
     pondering: int = 1
+    chunk: int = 0
 
     def init_params(self, key: Array) -> Params:
         if self.moments:
@@ -201,13 +257,22 @@ class Stream:
 
     def __call__(self, params: Params, story: Array, mask: Array, question: Array) -> tuple[Array, Array, None]:
         if self.moments:
-            words = jnp.concatenate([story, *[question[None]] * self.pondering])
+            asked = self.chunks(question)
+            last = jnp.any(asked > 0, -1).sum() - 1
+            told = self.chunks(story).reshape(-1, asked.shape[-1])
+            words = jnp.concatenate([told, asked, *[asked[last][None]] * (self.pondering - 1)])
             return self.embed(params, words), jnp.any(words > 0, -1), None
         words = jnp.append(story.reshape(-1), question)
         return self.embed(params, words), words > 0, None
 
+    def chunks(self, words: Array) -> Array:
+        """Sentences [*shape, J] in parts [*shape, C, chunk]; the last ones may be empty."""
+        width = self.chunk or words.shape[-1]
+        padded = jnp.pad(words, [*[(0, 0)] * (words.ndim - 1), (0, -words.shape[-1] % width)])
+        return padded.reshape(*words.shape[:-1], -1, width)
+
     def embed(self, params: Params, words: Array) -> Array:
-        """The vectors [T, d] of a stream of words [T], or of sentences [T, J]."""
+        """The vectors [T, d] of a stream of words [T], or of inputs of several words [T, J]."""
         return _mix(params, moments(words, self.vocabulary, self.moments)) if self.moments else params["embedding"][words]
 
 
@@ -321,8 +386,9 @@ class QuestionAnswering:
 
         Args:
             params: from `init_params`.
-            words: [T] word numbers, or [T, J] sentences, as the encoder takes them; padding may only be at the end.
-            asks: [T] bool, whether a word or sentence is part of a question.
+            words: [T] word numbers, or [T, J] where an input has several words, as the encoder takes them; padding may only
+                be at the end.
+            asks: [T] bool, whether an input is part of a question.
             begins: [T] bool, whether it is a question's first.
             ends: [Q] where each question has its last.
             key: of what is dropped; None: nothing is.
@@ -330,19 +396,25 @@ class QuestionAnswering:
         Returns:
             logits [Q, V].
         """
+        return self.trace_along(params, words, asks, begins, ends, key)[0]
+
+    def trace_along(
+        self, params: Params, words: Array, asks: Array, begins: Array, ends: Array, key: Array | None = None
+    ) -> tuple[Array, Trace]:
+        """What `respond_along` returns, and where the memory wrote and read on the way."""
         embedded, memory = self.encoder.embed(params["encoder"], words), params["memory"]
 
         def step(carry, now):
             story, question = carry
             x, asks, begins = now
             after, readout = self.memory.step(memory, where(asks & ~begins, question, story), x)
-            return (where(asks, story, after), after), readout.value.ravel()
+            return (where(asks, story, after), after), (readout.value.ravel(), Trace(written(after), readout.weights))
 
         # Kept for the backward pass are the states, and not what each step computes between them: faster, with half the memory.
         recomputed = jax.checkpoint(step, prevent_cse=False)
         start = self.memory.init_state(memory)
-        values = jax.lax.scan(recomputed, (start, start), (embedded, asks, begins))[1][ends]
-        return jax.vmap(self.logits, in_axes=(None, 0))(params, drop_bypass(self, values, key))
+        values, trace = jax.lax.scan(recomputed, (start, start), (embedded, asks, begins))[1]
+        return jax.vmap(self.logits, in_axes=(None, 0))(params, drop_bypass(self, values[ends], key)), trace
 
     def _stream(self, params: Params, xs: Array, mask: Array) -> Readout:
         """What is read at the last x that counts; the others leave the memory as it is."""

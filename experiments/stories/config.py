@@ -5,9 +5,11 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal
 
+import jax
+
 from diffmem import DMN, DMNPlus, MemN2N, MemNN
 from diffmem.base import build, check_counts
-from diffmem.models import Bags, QuestionAnswering, Sentences, Stream, Words
+from diffmem.models import Bags, QuestionAnswering, Sentences, Stream, Words, written
 from diffmem.tasks.babi import Vocabulary
 from experiments.config import MemoryT, Optimizer, parse_options
 
@@ -27,7 +29,8 @@ class StoryConfig(Generic[MemoryT]):
     again: tuple[int, ...] = ()
     """Tasks whose questions come once more in every epoch, as often as they stand here."""
     first: tuple[int, ...] = ()
-    """Tasks that have the first `first_epochs` to themselves, in as many steps as other epochs have."""
+    """Tasks that have the first `first_epochs` to themselves, in as many steps as other epochs have; one that stands here twice
+    comes twice as often."""
     first_epochs: int = 0
     setting: Literal["1k", "10k"] = "10k"
     """Training questions per task."""
@@ -35,9 +38,12 @@ class StoryConfig(Generic[MemoryT]):
     """Word embeddings that are learned polynomials of the position with so many terms, 0: a position encoding (DMN+, MemNN).
     Of memories that take one input after another (LSTM, DNC), 0: word after word, otherwise sentence after sentence."""
     pondering: int = 0
-    """How often a question comes where memories take sentence after sentence."""
+    """How often the last input of a question comes where memories take sentence after sentence."""
+    chunk: int = 0
+    """Words in an input where memories take sentence after sentence; 0: all of the sentence's."""
     supervision: float = 0.0
-    """Weight of the loss that teaches the attention of each hop or pass the supporting facts."""
+    """Weight of the loss that teaches the supporting facts: to the attention of each hop or pass, or, where a memory takes
+    sentence after sentence, to what its first head reads each time that the question's last input comes."""
     margin: float = 0.1
     """Of the ranking loss (MemNN)."""
     linear_start: int = 0
@@ -103,9 +109,24 @@ class StoryConfig(Generic[MemoryT]):
                 f"StoryConfig.pondering is {self.pondering!r}, moments is {self.moments!r}, and {kind}; legal: pondering > 0 "
                 "with moments > 0 and a memory that takes one input after another, 0 otherwise"
             )
-        for name in ("noise", "dropout", "supervision") if self.streamed else ("bypass_dropout",):
+        if self.chunk < 0 or (self.chunk and not self.pondering):
+            raise ValueError(
+                f"StoryConfig.chunk is {self.chunk!r} with pondering {self.pondering!r}; legal: a number of words where "
+                "pondering > 0, or 0"
+            )
+        for name in ("noise", "dropout") if self.streamed else ("bypass_dropout",):
             if getattr(self, name):
                 raise ValueError(f"StoryConfig.{name} is {getattr(self, name)!r}, but {kind}; legal: 0")
+        if self.supervision and self.streamed and not (self.pondering and self.says_where_it_writes()):
+            raise ValueError(
+                f"StoryConfig.supervision is {self.supervision!r} with pondering {self.pondering!r}, and {kind}; legal: 0, or, "
+                "with pondering > 0, a memory whose state says where it wrote: DNC, NTM"
+            )
+
+    def says_where_it_writes(self) -> bool:
+        """Whether the memory's state does, so that what is read can be told to be what was written when."""
+        memory: Any = self.memory
+        return jax.eval_shape(lambda: written(memory.init_state(memory.init_params(jax.random.key(0))))) is not None
 
     def model(self, vocabulary: Vocabulary) -> QuestionAnswering:
         """The memory with its paper's encoder and answer, in the vocabulary's sizes."""
@@ -126,7 +147,7 @@ class StoryConfig(Generic[MemoryT]):
             return QuestionAnswering(Sentences(size, memory.input_size, self.moments), memory, "dense_query")
         if isinstance(memory, DMN):
             return QuestionAnswering(Words(size, memory.input_size), memory, "gru")
-        encoder = Stream(size, memory.input_size, self.moments, self.pondering or 1)
+        encoder = Stream(size, memory.input_size, self.moments, self.pondering or 1, self.chunk)
         return QuestionAnswering(encoder, memory, "dense", bypass_dropout=self.bypass_dropout)
 
     def sizes(self) -> list[int]:

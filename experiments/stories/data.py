@@ -37,6 +37,7 @@ class StreamBatch(NamedTuple):
     begins: jax.Array
     ends: jax.Array
     answers: jax.Array
+    facts: jax.Array
 
 
 class Tables(NamedTuple):
@@ -101,7 +102,7 @@ def split(config: StoryConfig, told: dict[int, list[Story]], vocabulary: Vocabul
     sizes = config.sizes()
     if not config.streamed:
         return tuple(buckets(examples(told, vocabulary, slots=sizes[-1]), sizes))
-    whole = streams(told, vocabulary, slots=sizes[-1], pondering=config.pondering)
+    whole = streams(told, vocabulary, slots=sizes[-1], pondering=config.pondering, chunk=config.chunk)
     longest = whole.words.shape[1]
     return tuple(stream_buckets(whole, sorted({-(-longest // 2**k) for k in range(STREAM_BUCKETS)})))
 
@@ -114,7 +115,7 @@ def tasks_of(part: Bucket) -> np.ndarray:
 def on_device(part: Bucket) -> Any:
     """The arrays that training needs: a `Batch`, or a `StreamBatch`."""
     if isinstance(part, Streams):
-        return StreamBatch(*map(jnp.asarray, (part.words, part.asks, part.begins, part.ends, part.answers)))
+        return StreamBatch(*map(jnp.asarray, (part.words, part.asks, part.begins, part.ends, part.answers, part.facts)))
     return Batch(*map(jnp.asarray, (part.stories, part.questions, part.answers, part.facts)))
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from diffmem import MemNN
-from diffmem.models import QuestionAnswering
+from diffmem.models import QuestionAnswering, Trace, recall
 from experiments.stories.config import StoryConfig
 from experiments.stories.data import Batch, StreamBatch, Tables, told
 
@@ -43,7 +43,7 @@ def make_loss(config: StoryConfig, model: QuestionAnswering, *, linear: bool = F
     if isinstance(config.memory, MemNN):
         return lambda params, table, one, key: ranking_loss(config, model, params, table, one)
     if config.streamed:
-        return lambda params, table, one, key: stream_loss(model, params, one, key)
+        return lambda params, table, one, key: stream_loss(config, model, params, one, key)
 
     def loss(params, table, one, key):
         rows, facts = one.stories, one.facts
@@ -66,11 +66,29 @@ def make_loss(config: StoryConfig, model: QuestionAnswering, *, linear: bool = F
     return loss
 
 
-def stream_loss(model: QuestionAnswering, params, one: StreamBatch, key: jax.Array) -> jax.Array:
-    """The cross-entropies of a stream's answers, summed up."""
-    logits = model.respond_along(params, one.words, one.asks, one.begins, one.ends, key)
+def stream_loss(config: StoryConfig, model: QuestionAnswering, params, one: StreamBatch, key: jax.Array) -> jax.Array:
+    """The losses of a stream's questions, summed up: the cross-entropies of its answers, and what the facts teach."""
+    logits, trace = model.trace_along(params, one.words, one.asks, one.begins, one.ends, key)
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, one.answers)
+    if config.supervision:
+        losses += config.supervision * recall_losses(trace, one, config.pondering)
     return jnp.sum(jnp.where(one.answers > 0, losses, 0))
+
+
+def recall_losses(trace: Trace, one: StreamBatch, passes: int) -> jax.Array:
+    """For each question of a stream [Q], the cross-entropy between the facts and what the first head reads of them.
+
+    It reads the p-th fact as the question's last input comes the p-th time, and then all that are left, as in
+    `attention_targets`.
+    """
+    questions, facts, inputs = one.facts.shape
+    at = one.ends[:, None] + jnp.arange(1 - passes, 1)  # [Q, P]
+    sources = jnp.broadcast_to(one.facts.reshape(questions, 1, -1), (questions, passes, facts * inputs))
+    read = recall(trace, one.asks, one.begins, at, sources.astype(jnp.int32))[:, :, 0]
+    read = read.reshape(questions, passes, facts, inputs).sum(-1)
+    there = jnp.where(one.facts[..., 0] >= 0, jnp.arange(facts), -1)
+    targets = jax.vmap(lambda facts: attention_targets(facts, passes, len(facts)))(there)
+    return -jnp.sum(targets * jnp.log(read + 1e-5), (1, 2))
 
 
 def attention_loss(weights: jax.Array, facts: jax.Array) -> jax.Array:

@@ -1,7 +1,7 @@
 """bAbI stories as padded integer arrays: questions, or streams.
 
-As questions: every distinct sentence once, and every question as a list of their numbers. As streams, of words or of
-sentences: a story with all that is asked about it, in order.
+As questions: every distinct sentence once, and every question as a list of their numbers. As streams, of words, of sentences
+or of parts of them: a story with all that is asked about it, in order.
 """
 
 from collections.abc import Mapping, Sequence
@@ -148,14 +148,16 @@ def buckets(data: Examples, sizes: Sequence[int]) -> list[Examples]:
 
 
 class Streams(NamedTuple):
-    """S streams of at most T words or sentences: stories, each with at most Q questions where they are asked.
+    """S streams of at most T inputs: stories, each with at most Q questions where they are asked.
 
     Attributes:
-        words: [S, T] word numbers, or [S, T, J] in sentences; 0 where the stream is shorter.
-        asks: [S, T] bool, whether a word or sentence is part of a question.
+        words: [S, T] word numbers, or [S, T, J] where an input has several words; 0 where the stream is shorter.
+        asks: [S, T] bool, whether an input is part of a question.
         begins: [S, T] bool, whether it is a question's first.
         ends: [S, Q] where each question has its last; 0 where there are fewer questions.
         answers: [S, Q] word numbers, as in `Examples`; 0 where there are fewer questions.
+        facts: [S, Q, F, C] the inputs that each supporting fact consists of, in the file's order; -1 where there are fewer or
+            where the story was cut off.
         tasks: [S] task numbers.
     """
 
@@ -164,11 +166,17 @@ class Streams(NamedTuple):
     begins: np.ndarray
     ends: np.ndarray
     answers: np.ndarray
+    facts: np.ndarray
     tasks: np.ndarray
 
 
 def streams(
-    stories: Mapping[int, Sequence[Story]], vocabulary: Vocabulary, *, slots: int | None = None, pondering: int = 0
+    stories: Mapping[int, Sequence[Story]],
+    vocabulary: Vocabulary,
+    *,
+    slots: int | None = None,
+    pondering: int = 0,
+    chunk: int = 0,
 ) -> Streams:
     """Turns the stories of each task into streams.
 
@@ -176,39 +184,56 @@ def streams(
         stories: by task number.
         vocabulary: numbers of the words.
         slots: questions about more sentences are about the newest of them, in a stream of their own; None: never.
-        pondering: how often a question comes, in streams of sentences; 0: streams of words.
+        pondering: how often the last input of a question comes, in streams of sentences; 0: streams of words.
+        chunk: how many words an input has, in streams of sentences; 0: all of the sentence's.
     """
-    rows: list[tuple[list[Any], ...]] = []
+    width = chunk or vocabulary.length
+    asked_about = [question for told in stories.values() for story in told for question in story.questions]
+    longest = max((len(question.facts) for question in asked_about), default=1) or 1
 
     def parts(text: str, times: int) -> list[Any]:
-        numbers = vocabulary.encode(text)
-        if not pondering:
-            return [number for number in numbers.tolist() if number]
-        return [numbers] * times if numbers.any() else []
+        numbers = [number for number in vocabulary.encode(text).tolist() if number]
+        if not pondering or not numbers:
+            return numbers
+        chunks = [numbers[i : i + width] for i in range(0, len(numbers), width)]
+        padded = [np.array(one + [PADDING] * (width - len(one)), np.int32) for one in chunks]
+        return padded + padded[-1:] * (times - 1)
 
+    rows: list[tuple[Any, ...]] = []
     for task, told in stories.items():
         for story in told:
             asked: dict[int, list[Question]] = {}
             for question in sorted(story.questions, key=lambda question: question.seen):
                 asked.setdefault(max(question.seen - slots, 0) if slots else 0, []).append(question)
             for seen, questions in asked.items():
-                words, begins, ends = [], [], []
+                words, begins, ends, facts = [], [], [], []
+                places: dict[int, list[int]] = {}
                 for question in questions:
-                    for text in story.sentences[seen : question.seen]:
-                        words += parts(text, 1)
+                    for number, text in enumerate(story.sentences[seen : question.seen], seen):
+                        said = parts(text, 1)
+                        places[number] = list(range(len(words), len(words) + len(said)))
+                        words += said
                     seen = question.seen
                     begins.append(len(words))
                     words += parts(question.text, pondering)
                     ends.append(len(words) - 1)
-                rows.append((words, begins, ends, [vocabulary.number(question.answer) for question in questions], [task]))
+                    facts.append([places.get(fact, []) for fact in question.facts] + [[]] * (longest - len(question.facts)))
+                answers = [vocabulary.number(question.answer) for question in questions]
+                rows.append((words, begins, ends, answers, [task], facts))
     columns = zip(*rows, strict=True)
-    words = _padded(next(columns), vocabulary.encode("") if pondering else 0)
-    begins, ends, answers, tasks = map(_padded, columns)
+    words = _padded(next(columns), [PADDING] * width if pondering else 0)
+    begins, ends, answers, tasks = (_padded(next(columns)) for _ in range(4))
+    told_in = max(len(fact) for *_, facts in rows for question in facts for fact in question) or 1
+    facts = np.full((*answers.shape, longest, told_in), -1, np.int16)
+    for i, (*_, own) in enumerate(rows):
+        for q, question in enumerate(own):
+            for f, fact in enumerate(question):
+                facts[i, q, f, : len(fact)] = fact
     place = np.arange(words.shape[1])[:, None]
     there = ((answers > 0) & (begins <= ends))[:, None]  # a question may have no words
     first = (place == begins[:, None]) & there
     asks = (place >= begins[:, None]) & (place <= ends[:, None]) & there
-    return Streams(words, np.any(asks, -1), np.any(first, -1), ends, answers, tasks[:, 0])
+    return Streams(words, np.any(asks, -1), np.any(first, -1), ends, answers, facts, tasks[:, 0])
 
 
 def _padded(rows: Sequence[list[Any]], padding: Any = 0) -> np.ndarray:
@@ -217,7 +242,7 @@ def _padded(rows: Sequence[list[Any]], padding: Any = 0) -> np.ndarray:
 
 
 def stream_buckets(data: Streams, sizes: Sequence[int]) -> list[Streams]:
-    """Splits the streams by their number of words or sentences, like `buckets`; the largest size must hold all."""
+    """Splits the streams by their number of inputs, like `buckets`; the largest size must hold all."""
     lengths = (data.words > 0).reshape(*data.asks.shape, -1).any(-1).sum(1)
     bucket = np.searchsorted(sizes, lengths)
     parts = [Streams(*(column[bucket == i] for column in data)) for i in range(len(sizes))]
