@@ -76,8 +76,10 @@ def on_graphs(config: Config, graph: str | None, path: int | None = None, edge_l
     if not isinstance(config.task, GraphTask):
         option = f"--graph {graph}" if graph else f"--edge-labels {edge_labels}"
         raise ValueError(f"{option}: {type(config.task).__name__} has no graphs")
-    task = config.task if edge_labels is None else dataclasses.replace(config.task, edge_labels=edge_labels)
-    return dataclasses.replace(config, task=task.on(graph, path) if graph else task)
+    if graph is not None and edge_labels is not None:
+        raise ValueError(f"--edge-labels {edge_labels}: the edges of --graph {graph} have labels; legal without --graph")
+    task = config.task.on(graph, path) if graph else dataclasses.replace(config.task, edge_labels=edge_labels)
+    return dataclasses.replace(config, task=task)
 
 
 def evaluate(

@@ -368,6 +368,8 @@ def test_graphs_can_be_others_than_in_training():
     with pytest.raises(ValueError, match=r"Traversal\.graph is 'paris'; legal: 'random', 'underground', 'family'"):
         evaluate.on_graphs(config, "paris")
     assert evaluate.on_graphs(config, None, edge_labels=7).task == Traversal(max_length=1, edge_labels=7)
+    with pytest.raises(ValueError, match="--edge-labels 7: the edges of --graph underground have labels"):
+        evaluate.on_graphs(config, "underground", edge_labels=7)
     for option, arguments in {"graph family": ("family",), "edge-labels 7": (None, None, 7)}.items():
         with pytest.raises(ValueError, match=f"--{option}: Copy has no graphs"):
             evaluate.on_graphs(configs.load("dnc_copy"), *arguments)

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from diffmem.base import check_choice, check_number
+from diffmem.base import check_choice, check_counts, check_number
 from diffmem.tasks import family, underground
 from diffmem.tasks.base import Batch, DigitTask, check_at_least, settle_range
 from diffmem.tasks.triples import (
@@ -74,7 +74,8 @@ class GraphTask(DigitTask):
             )
         check_choice(self, "graph", ("random", *GRAPHS))
         most = max(lesson.degree[1] for lesson in self.lessons[: self.max_length])
-        check_number(self, "edge_labels", f"an integer from {most} to {LABELS}", lambda n: n % 1 == 0 and most <= n <= LABELS)
+        check_counts(self, edge_labels=self.edge_labels)
+        check_number(self, "edge_labels", f"an integer from {most} to {LABELS}", lambda n: most <= n <= LABELS)
         settle_range(self, "lengths", *self.legal_lengths)
 
     input_size = property(lambda self: 92)
