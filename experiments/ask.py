@@ -8,9 +8,10 @@ from a file:
 
 Shown are the answer, the two next candidates, and how much every hop or pass attended to each sentence, in percent; the
 strongest has a star. Of a memory that takes one input after another (DNC), a pass is a read as the question's last input comes,
-and its attention to a sentence the share of what all heads read that was written while the sentence came in. Words that the
-model does not know are in [brackets]. In a file of the bAbI format the supporting facts are marked with ">". Probabilities are
-a softmax over all answers of the model's vocabulary, which says how they compare, not how often such an answer is right.
+and its attention to a sentence the share of what is read that was written while the sentence came in: by all heads, or by the
+one that was taught the supporting facts. Words that the model does not know are in [brackets]. In a file of the bAbI format
+the supporting facts are marked with ">". Probabilities are a softmax over all answers of the model's vocabulary, which says
+how they compare, not how often such an answer is right.
 """
 
 import re
@@ -82,7 +83,8 @@ class Reader:
             return chances, None
         at = ends[0] + 1 + jnp.arange(-max(self.config.pondering, 1), 0)
         shares = recall(trace, asks, begins, at, jnp.broadcast_to(sources.ravel(), (len(at), sources.size)))
-        return chances, shares.mean(1).reshape(len(at), *sources.shape).sum(-1)
+        by_head = shares[:, 0] if self.config.supervision else shares.mean(1)
+        return chances, by_head.reshape(len(at), *sources.shape).sum(-1)
 
     def answer(self, sentences: Sequence[str], question: str) -> Reply:
         """Answers a question about a story, of which the newest `slots` sentences count."""
