@@ -360,6 +360,8 @@ def test_a_read_is_told_by_who_wrote_what_it_reads():
     assert found.shape == (3, 3, heads, len(told) + 1)
     np.testing.assert_allclose(found.reshape(steps, heads, -1)[..., :-1], expected[:, :, told], atol=1e-5)
     assert not found[..., -1].any()
+    with pytest.raises(ValueError, match="writes is None: the memory's state does not say where it wrote"):
+        recall(Trace(None, None), asks, begins, at, at)
 
 
 def test_what_a_memory_says_of_its_writes():

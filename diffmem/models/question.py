@@ -43,9 +43,9 @@ def written(state: Any) -> Array | None:
 def recall(trace: Trace, asks: Array, begins: Array, at: Array, sources: Array) -> Array:
     """How much of what a head reads at one step was written at others: the paths that a memory takes, from write to read.
 
-    A step's share of a slot is what it wrote there, times what every later write left of it, 1 - w: of a write that erases
-    less than it could, more is left. A question sees the writes of the story, and its own; see
-    `QuestionAnswering.respond_along`.
+    A step's share of a slot is what it wrote there, times what every later write left of it, 1 - w. That is exact where what is
+    written over is erased, and a slot is freed by being written over; a gate that erases less leaves more, one that empties
+    freed slots less. A question sees the writes of the story, and its own; see `QuestionAnswering.respond_along`.
 
     Args:
         trace: [T, ..], of one stream.
@@ -56,7 +56,12 @@ def recall(trace: Trace, asks: Array, begins: Array, at: Array, sources: Array) 
 
     Returns:
         [*A, R, K], 0..1; a head's shares of all steps sum to at most what its weights sum to.
+
+    Raises:
+        ValueError: the trace does not say where the memory wrote.
     """
+    if trace.writes is None:
+        raise ValueError("trace.writes is None: the memory's state does not say where it wrote; legal: a trace of a DNC or NTM")
     writes, reads, asks, begins, at, sources = map(jnp.asarray, (*trace, asks, begins, at, sources))
     left = jnp.log(jnp.maximum(1 - writes, 1e-6))
     told = jnp.cumsum(jnp.where(asks[:, None], 0, left), 0)
