@@ -27,6 +27,11 @@ def _product(factors: Float[Array, "H N"]) -> Float[Array, "N"]:
     return reduce(jnp.multiply, list(factors))
 
 
+def joint(weights: Float[Array, "H N"]) -> Float[Array, "N"]:
+    """How much all heads together write to each slot: 1 - prod_h (1 - w_h)."""
+    return 1 - _product(1 - weights)
+
+
 def retention(read_weights: Float[Array, "R N"], free: Float[Array, "R"]) -> Float[Array, "N"]:
     """How much of each slot is not freed: psi = prod_r (1 - f_r w_r).
 
@@ -51,8 +56,7 @@ def use(usage: Float[Array, "N"], write_weights: Float[Array, "H N"], retained: 
 
     Source: Graves et al. 2016, methods; the product over write heads as in DeepMind's code.
     """
-    written = 1 - _product(1 - write_weights)
-    return (usage + (1 - usage) * written) * retained
+    return (usage + (1 - usage) * joint(write_weights)) * retained
 
 
 TIES = ("near", "squeezed", "rounded")

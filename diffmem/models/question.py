@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from diffmem import addressing, layers
+from diffmem import addressing, allocation, layers
 from diffmem.append import AppendState
 from diffmem.base import Array, Memory, Params, Readout, check_choice, check_counts
 from diffmem.models.bypass import check_bypass, drop_bypass
@@ -37,7 +37,7 @@ def written(state: Any) -> Array | None:
     weights = getattr(state, "write_weights", None)
     if weights is None:
         return written(state.memory) if hasattr(state, "memory") else None
-    return 1 - jnp.prod(1 - weights, 0)
+    return allocation.joint(weights)
 
 
 def recall(trace: Trace, asks: Array, begins: Array, at: Array, sources: Array) -> Array:
