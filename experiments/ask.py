@@ -82,7 +82,7 @@ class Reader:
         if trace.writes is None:
             return chances, None
         at = ends[0] + 1 + jnp.arange(-max(self.config.pondering, 1), 0)
-        shares = recall(trace, asks, begins, at, jnp.broadcast_to(sources.ravel(), (len(at), sources.size)))
+        shares = recall(trace, asks, begins, at, sources.ravel())
         by_head = shares[:, 0] if self.config.supervision else shares.mean(1)
         return chances, by_head.reshape(len(at), *sources.shape).sum(-1)
 

@@ -356,7 +356,7 @@ def test_a_read_is_told_by_who_wrote_what_it_reads():
         expected[t] = reads[t] @ own
     told = np.flatnonzero(~asks)
     at = np.arange(steps).reshape(3, 3)
-    found = recall(Trace(writes, reads), asks, begins, at, np.broadcast_to(np.append(told, -1), (3, 3, len(told) + 1)))
+    found = recall(Trace(writes, reads), asks, begins, at, np.append(told, -1))
     assert found.shape == (3, 3, heads, len(told) + 1)
     np.testing.assert_allclose(found.reshape(steps, heads, -1)[..., :-1], expected[:, :, told], atol=1e-5)
     assert not found[..., -1].any()

@@ -52,7 +52,7 @@ def recall(trace: Trace, asks: Array, begins: Array, at: Array, sources: Array) 
         asks: [T] bool, whether an input is part of a question.
         begins: [T] bool, whether it is a question's first.
         at: [*A] steps that read.
-        sources: [*A, K] steps of the story that wrote; -1: none.
+        sources: steps of the story that wrote, -1: none; [*A, K], or what broadcasts to it.
 
     Returns:
         [*A, R, K], 0..1; a head's shares of all steps sum to at most what its weights sum to.
@@ -75,6 +75,7 @@ def recall(trace: Trace, asks: Array, begins: Array, at: Array, sources: Array) 
         held = jnp.where(there[:, None], writes[sources] * jnp.exp(jnp.minimum(later, 0)), 0)
         return reads[at] @ held.T
 
+    sources = jnp.broadcast_to(sources, (*at.shape, sources.shape[-1]))
     shares = jax.vmap(one)(at.ravel(), sources.reshape(-1, sources.shape[-1]))
     return shares.reshape(*at.shape, *shares.shape[1:])
 

@@ -83,8 +83,8 @@ def recall_losses(trace: Trace, one: StreamBatch, passes: int) -> jax.Array:
     """
     questions, facts, inputs = one.facts.shape
     at = one.ends[:, None] + jnp.arange(1 - passes, 1)  # [Q, P]
-    sources = jnp.broadcast_to(one.facts.reshape(questions, 1, -1), (questions, passes, facts * inputs))
-    read = recall(trace, one.asks, one.begins, at, sources.astype(jnp.int32))[:, :, 0]
+    sources = one.facts.reshape(questions, 1, -1).astype(jnp.int32)
+    read = recall(trace, one.asks, one.begins, at, sources)[:, :, 0]
     read = read.reshape(questions, passes, facts, inputs).sum(-1)
     there = jnp.where(one.facts[..., 0] >= 0, jnp.arange(facts), -1)
     targets = jax.vmap(lambda facts: attention_targets(facts, passes, len(facts)))(there)
