@@ -83,6 +83,7 @@ def test_claims_of_the_readme():
         "over seven lessons, {} % in the last one": f"{100 - stored('dnc_traversal_full')['error_percent']['7']:.1f}",
         "{} % mean error, no task failed": f"{stored('stories/babi_best_10k_joint')['mean']:.2f}",
         "what to read: {} %, one task failed": f"{stored('stories/babi_dnc_taught_10k_joint')['mean']:.2f}",
+        "one task failed; not taught: {} %": f"{stored('stories/babi_dnc_parts_10k_joint')['mean']:.2f}",
         "in {} seeds; GRU, LRU and FFM": perfect(stored("rl/t_maze_delta_rule")["on"]["length=2000"]["seeds"], 1),
     }
     recall = {cell["memory"]: cell["mmer"] for cell in runs.read_lines(runs.RESULTS / "rl" / "rebinding.jsonl")}
