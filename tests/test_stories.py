@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ from diffmem.models import Trace, recall, written
 from diffmem.tasks.babi import Question, Story, Vocabulary, buckets, examples, file_name, format, stream_buckets, streams
 from diffmem.tasks.babi.generate import generate
 from diffmem.tasks.babi.text import count_questions
-from experiments import evaluate, log, stories, train
+from experiments import evaluate, log, runs, stories, train
 from experiments.checkpoint import rounded
 from experiments.config import Optimizer
 from experiments.runtime import Diverged
@@ -166,6 +167,38 @@ def test_without_a_copy_of_babi_stories_are_generated_and_results_say_so(tmp_pat
     with pytest.raises(ValueError, match="only results on bAbI are published"):
         publishing.main([str(tmp_path / "run")])
     stories.data.stories.cache_clear()
+
+
+def test_runs_that_differ_in_their_seed_are_published_as_one(copy, tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "RESULTS", tmp_path)
+    monkeypatch.setattr(publishing, "RESULTS", tmp_path / "stories")
+    places = [str(tmp_path / f"run_{seed}") for seed in range(3)]
+    for seed, place in enumerate(places):
+        config = dataclasses.replace(SMALL, tasks=(1, 15), seed=seed, epochs=2 + 2 * (seed == 2))
+        stories.train("babi_memn2n", config, Path(place), progress=False)
+    publishing.main([*places[:2], "--weights"])
+    result = json.loads((tmp_path / "stories" / "babi_memn2n.json").read_text())
+    alone = []
+    for place in places[:2]:
+        publishing.main([place])
+        alone.append(json.loads((tmp_path / "stories" / "babi_memn2n.json").read_text()))
+    assert result["seeds"]["joint"] == [one["seeds"]["joint"][0] for one in alone]
+    means = [one["mean"] for one in alone]
+    assert result["mean"] == min(means)
+    assert result["chosen"] == {"joint": int(np.argmin(means))}
+    assert result["minutes"] == pytest.approx(sum(one["minutes"] for one in alone), abs=0.11)
+    first, second = (one["learning"]["joint"] for one in alone)
+    assert result["learning"]["joint"] == [[step, a + b, c + d] for (step, a, c), (_, b, d) in zip(first, second, strict=True)]
+    command = result["command"]
+    assert command.startswith("for seed in 0 1; do python -m experiments.train babi_memn2n --memory.slots 12")
+    assert command.endswith("--seed $seed --out runs/babi_memn2n_$seed; done")
+    stored, best = params_of("babi_memn2n"), params_of(places[result["chosen"]["joint"]])
+    jax.tree.map(np.testing.assert_array_equal, stored["memory"], best["memory"])
+    for wrong in (places[1:], [places[1], places[0]], [places[0], places[0]]):
+        with pytest.raises(ValueError, match=r"legal after 1 of them: a run of babi_memn2n with seed [12], with all other"):
+            publishing.main(wrong)
+    with pytest.raises(ValueError, match="no run to publish"):
+        publishing.main([])
 
 
 def test_errors_are_those_of_single_calls(copy):
