@@ -31,7 +31,7 @@ from diffmem import (
     unroll,
 )
 from diffmem.base import register
-from diffmem.models import SequenceModel
+from diffmem.models import SequenceModel, Stream
 
 GATED = GRU(5, 7)
 HEBBIAN = Hebbian(5, key_size=3, value_size=2)
@@ -185,6 +185,7 @@ def test_errors_come_through_jit():
             r"SequenceModel\.bypass_dropout is 1\.0.*0 <= bypass_dropout < 1",
         ),
         (lambda: SequenceModel(GATED, 2, bypass_dropout=0.1), r"bypass_dropout is 0\.1, but GRU has no controller"),
+        (lambda: Stream(9, 4, dropout=-0.1), r"Stream\.dropout is -0\.1; it must be a number, 0 <= dropout < 1"),
         # Options.
         (lambda: ntm(order="read"), r"NTM\.order is 'read'; legal: 'read_write', 'write_read', 'interleaved'"),
         (lambda: ntm(addressing="location"), r"NTM\.addressing is 'location'; legal: 'content_location', 'content'"),

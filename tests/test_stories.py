@@ -12,7 +12,7 @@ import optax
 import pytest
 
 from diffmem import DMN, DNC, LSTM, NTM, DMNPlus, MemN2N, MemNN, control, unroll
-from diffmem.models import Trace, recall, written
+from diffmem.models import Stream, Trace, recall, written
 from diffmem.tasks.babi import Question, Story, Vocabulary, buckets, examples, file_name, format, stream_buckets, streams
 from diffmem.tasks.babi.generate import generate
 from diffmem.tasks.babi.text import count_questions
@@ -435,16 +435,26 @@ def test_a_question_without_words_changes_nothing(pondering):
         np.testing.assert_array_equal(getattr(found, name), getattr(plain, name))
 
 
-def test_bypass_dropout_drops_the_controllers_output_in_training(copy):
-    config = dataclasses.replace(WORDS, bypass_dropout=0.5)
+@pytest.mark.parametrize("name", ["bypass_dropout", "dropout"])
+def test_streams_lose_numbers_in_training_only(copy, name):
+    config = dataclasses.replace(WORDS, **{name: 0.5})
     data = stories.load(config)
     model, one = config.model(data.vocabulary), jax.tree.map(lambda a: a[0], on_device(data.train[0]))
     params, loss = model.init_params(jax.random.key(0)), losses.make_loss(config, model)
     found = [float(loss(params, None, one, jax.random.key(key))) for key in (1, 1, 2)]
     assert found[0] == found[1] != found[2]
     logits = model.respond_along(params, one.words, one.asks, one.begins, one.ends)
-    plain = dataclasses.replace(model, bypass_dropout=0.0)
+    plain = dataclasses.replace(WORDS, **{name: 0.0}).model(data.vocabulary)
     np.testing.assert_array_equal(logits, plain.respond_along(params, *one[:4], jax.random.key(1)))
+
+
+def test_dropped_inputs_are_zero_and_the_others_larger():
+    encoder = Stream(5, 400, moments=2, dropout=0.25)
+    params, words = encoder.init_params(jax.random.key(0)), jnp.array([[1, 2], [3, 4], [0, 0]])
+    whole, less = np.asarray(encoder.embed(params, words)), np.asarray(encoder.embed(params, words, jax.random.key(1)))
+    lost = (less == 0) & (whole != 0)
+    np.testing.assert_allclose(less, np.where(lost, 0, whole / 0.75), rtol=1e-6)
+    assert lost.sum() / (whole != 0).sum() == pytest.approx(0.25, abs=0.05)
 
 
 def test_rounded_weights():
@@ -600,7 +610,7 @@ def test_what_cannot_be_read_is_counted_by_kind():
         ({"first": (1,)}, r"StoryConfig.first is \(1,\) for first_epochs 0; legal: .* first_epochs > 0, or neither"),
         ({"first": (1,), "first_epochs": 1, "joint": False}, r"StoryConfig.first is \(1,\) .* in a joint run"),
         ({"epochs": 0}, "StoryConfig.epochs is 0; it must be an integer >= 1"),
-        ({"noise": 1.0}, "StoryConfig.noise is 1.0; legal: 0 <= noise < 1"),
+        ({"noise": 1.0}, "StoryConfig.noise is 1.0; it must be a number, 0 <= noise < 1"),
         ({"memory": CONTROLLED}, "StoryConfig.noise is 0.1, but DNC takes one input after another; legal: 0"),
         (
             {"moments": 2, "memory": CONTROLLED, "noise": 0.0},

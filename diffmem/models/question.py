@@ -10,7 +10,7 @@ import numpy as np
 from diffmem import addressing, allocation, layers
 from diffmem.append import AppendState
 from diffmem.base import Array, Memory, Params, Readout, check_choice, check_counts
-from diffmem.models.bypass import check_bypass, drop_bypass
+from diffmem.models.dropout import check_bypass, check_chance, drop, drop_bypass
 from diffmem.unroll import store, where
 
 
@@ -243,6 +243,7 @@ class Stream:
         pondering: how often the last input of the question comes: with sentence vectors there are too few for several reads.
         chunk: of how many words a vector is made; 0: of a whole sentence. Only with moments. In parts, a sentence is read in
             its order: what stands before a verb and what behind it need not be told apart by position.
+        dropout: chance that a number of an input is dropped, where `embed` is given a key.
     """
 
     vocabulary: int
@@ -250,6 +251,10 @@ class Stream:
     moments: int = 0
     pondering: int = 1
     chunk: int = 0
+    dropout: float = 0.0
+
+    def __post_init__(self):
+        check_chance(self, "dropout")
 
     def init_params(self, key: Array) -> Params:
         if self.moments:
@@ -277,9 +282,10 @@ class Stream:
         padded = jnp.pad(words, [*[(0, 0)] * (words.ndim - 1), (0, -words.shape[-1] % width)])
         return padded.reshape(*words.shape[:-1], -1, width)
 
-    def embed(self, params: Params, words: Array) -> Array:
+    def embed(self, params: Params, words: Array, key: Array | None = None) -> Array:
         """The vectors [T, d] of a stream of words [T], or of inputs of several words [T, J]."""
-        return _mix(params, moments(words, self.vocabulary, self.moments)) if self.moments else params["embedding"][words]
+        inputs = _mix(params, moments(words, self.vocabulary, self.moments)) if self.moments else params["embedding"][words]
+        return drop(inputs, self.dropout, key)
 
 
 ANSWERS = ("tied", "dense", "dense_query", "gru")
@@ -408,7 +414,8 @@ class QuestionAnswering:
         self, params: Params, words: Array, asks: Array, begins: Array, ends: Array, key: Array | None = None
     ) -> tuple[Array, Trace]:
         """What `respond_along` returns, and where the memory wrote and read on the way."""
-        embedded, memory = self.encoder.embed(params["encoder"], words), params["memory"]
+        memory, own = params["memory"], None if key is None else jax.random.fold_in(key, 0)
+        embedded = self.encoder.embed(params["encoder"], words, own)
 
         def step(carry, now):
             story, question = carry

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from diffmem import layers
 from diffmem.base import Array, Memory, Params, Readout, check_counts, check_sizes
-from diffmem.models.bypass import check_bypass, drop_bypass
+from diffmem.models.dropout import check_bypass, drop_bypass
 from diffmem.unroll import unroll
 
 

@@ -10,6 +10,7 @@ import jax
 from diffmem import DMN, DMNPlus, MemN2N, MemNN
 from diffmem.base import build, check_counts
 from diffmem.models import Bags, QuestionAnswering, Sentences, Stream, Words, written
+from diffmem.models.dropout import check_chance
 from diffmem.tasks.babi import Vocabulary
 from experiments.config import MemoryT, Optimizer, parse_options
 
@@ -51,7 +52,7 @@ class StoryConfig(Generic[MemoryT]):
     noise: float = 0.0
     """Chance of an empty memory behind each sentence in training, so that recency encodings generalise."""
     dropout: float = 0.0
-    """Chance that a number of an encoded sentence is dropped, in training."""
+    """Chance that a number of an encoded sentence, or of what a stream puts in, is dropped, in training."""
     bypass_dropout: float = 0.0
     """Chance that a number of the controller's output is dropped on its way past the memory, in training."""
     weight_decay: float = 0.0
@@ -101,8 +102,7 @@ class StoryConfig(Generic[MemoryT]):
                 )
             self.memory_of(int(task))
         for name in ("noise", "dropout", "bypass_dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"StoryConfig.{name} is {getattr(self, name)!r}; legal: 0 <= {name} < 1")
+            check_chance(self, name)
         kind = f"{self.memory_name} {'takes one input after another' if self.streamed else 'stores sentences'}"
         if self.pondering < 0 or bool(self.pondering) != (self.streamed and bool(self.moments)):
             raise ValueError(
@@ -114,9 +114,9 @@ class StoryConfig(Generic[MemoryT]):
                 f"StoryConfig.chunk is {self.chunk!r} with pondering {self.pondering!r}; legal: a number of words where "
                 "pondering > 0, or 0"
             )
-        for name in ("noise", "dropout") if self.streamed else ("bypass_dropout",):
-            if getattr(self, name):
-                raise ValueError(f"StoryConfig.{name} is {getattr(self, name)!r}, but {kind}; legal: 0")
+        name = "noise" if self.streamed else "bypass_dropout"
+        if getattr(self, name):
+            raise ValueError(f"StoryConfig.{name} is {getattr(self, name)!r}, but {kind}; legal: 0")
         if self.supervision and self.streamed and not (self.pondering and self.says_where_it_writes()):
             raise ValueError(
                 f"StoryConfig.supervision is {self.supervision!r} with pondering {self.pondering!r}, and {kind}; legal: 0, or, "
@@ -147,7 +147,7 @@ class StoryConfig(Generic[MemoryT]):
             return QuestionAnswering(Sentences(size, memory.input_size, self.moments), memory, "dense_query")
         if isinstance(memory, DMN):
             return QuestionAnswering(Words(size, memory.input_size), memory, "gru")
-        encoder = Stream(size, memory.input_size, self.moments, self.pondering or 1, self.chunk)
+        encoder = Stream(size, memory.input_size, self.moments, self.pondering or 1, self.chunk, self.dropout)
         return QuestionAnswering(encoder, memory, "dense", bypass_dropout=self.bypass_dropout)
 
     def sizes(self) -> list[int]:

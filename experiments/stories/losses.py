@@ -12,6 +12,7 @@ import optax
 
 from diffmem import MemNN
 from diffmem.models import QuestionAnswering, Trace, recall
+from diffmem.models.dropout import drop
 from experiments.stories.config import StoryConfig
 from experiments.stories.data import Batch, StreamBatch, Tables, told
 
@@ -54,10 +55,7 @@ def make_loss(config: StoryConfig, model: QuestionAnswering, *, linear: bool = F
         if config.noise:  # empty memories are stored, what lies before the first sentence is not
             mask = jnp.cumsum(mask) > 0
         facts_read, mask, query = model.read_story(params, story, mask, question)
-        if config.dropout:
-            kept = jax.random.bernoulli(dropout_key, 1 - config.dropout, facts_read.shape)
-            facts_read = jnp.where(kept, facts_read / (1 - config.dropout), 0)
-        answer = model.respond(params, facts_read, mask, query)
+        answer = model.respond(params, drop(facts_read, config.dropout, dropout_key), mask, query)
         value = optax.softmax_cross_entropy_with_integer_labels(answer.logits, one.answers)
         if config.supervision:
             value += config.supervision * attention_loss(answer.weights, facts)
