@@ -31,7 +31,7 @@ from diffmem.models import recall
 from diffmem.tasks.babi import TASKS, UNKNOWN, Question, Story, parse, streams, words
 from diffmem.tasks.babi.text import WORD
 from experiments import runs
-from experiments.runtime import launch, note, use_compilation_cache, use_cpu_cores
+from experiments.runtime import launch, note, set_up_compiler, use_cpu_cores
 from experiments.stories import StoryConfig, evaluation
 
 # What a question begins with; no sentence of bAbI does.
@@ -345,7 +345,7 @@ class Options:
 def main(arguments: list[str]) -> None:
     """Reads the story and prints the answers."""
     options = tyro.cli(Options, args=arguments, prog="python -m experiments.ask", description=__doc__)
-    use_compilation_cache()
+    set_up_compiler()
     name, config, parts, source = find(options.run)
     label, part = choose(parts, options.task)
     trained = f"task {part.tasks[0]}, {TASKS[part.tasks[0] - 1]}" if len(part.tasks) == 1 else f"{len(part.tasks)} tasks"

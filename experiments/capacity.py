@@ -18,7 +18,7 @@ from diffmem import viz
 from experiments import config as configs
 from experiments import evaluate, runs
 from experiments.publish import PICTURES
-from experiments.runtime import environment, launch, use_compilation_cache, use_cpu_cores
+from experiments.runtime import environment, launch, set_up_compiler, use_cpu_cores
 from experiments.train import train
 
 PAIRS = ("4", "8", "16", "32", "64", "96", "128", "192", "256")
@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> list[dict[str, Any]]:
     """Trains, evaluates, writes and draws."""
     options = tyro.cli(Options, args=arguments, prog="python -m experiments.capacity", description=__doc__)
     use_cpu_cores(options.seeds)
-    use_compilation_cache()
+    set_up_compiler()
     rows = [measure(name, size, options) for name in options.configs for size in options.sizes]
     options.results.parent.mkdir(parents=True, exist_ok=True)
     options.results.write_text(json.dumps({"rows": rows, "sequences": options.sequences, **environment()}) + "\n")

@@ -21,7 +21,7 @@ from diffmem.tasks.base import BitTask, uniform_integers
 from diffmem.tasks.graphs import GraphTask
 from experiments import runs
 from experiments.config import Config, length_range
-from experiments.runtime import launch, use_compilation_cache, use_cpu_cores
+from experiments.runtime import launch, set_up_compiler, use_cpu_cores
 
 CHUNK = 50  # sequences in flight at a time, per seed: bounds the memory, not the number of sequences
 
@@ -172,7 +172,7 @@ def table(result: dict[str, Any]) -> str:
 
 def main(arguments: list[str]) -> dict[str, Any]:
     """Evaluates, prints, and writes what was asked for."""
-    use_compilation_cache()
+    set_up_compiler()
     if any(runs.is_story(argument) for argument in arguments):
         from experiments.stories import evaluation
 

@@ -20,7 +20,7 @@ from diffmem import Memoria, viz
 from diffmem.memories.memoria import EMPTY, LONG, SHORT
 from experiments.publish import PICTURES
 from experiments.runs import RESULTS
-from experiments.runtime import environment, launch, use_compilation_cache
+from experiments.runtime import environment, launch, set_up_compiler
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def sorting() -> Any:
 def main(arguments: list[str]) -> None:
     """Measures, draws and writes."""
     options = tyro.cli(Options, args=arguments, prog="python -m experiments.memoria_curves", description=__doc__)
-    use_compilation_cache()
+    set_up_compiler()
     curves = measure(options)
     options.out.mkdir(parents=True, exist_ok=True)
     settings = {"memory": repr(options.memory), "items": options.items, "lists": options.lists, "noise": options.noise}

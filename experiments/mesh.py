@@ -30,7 +30,7 @@ def read(text: str) -> dict[str, int]:
     return sizes
 
 
-def build(text: str, config: Config) -> Mesh:
+def build(text: str, seeds: int, batch: int) -> Mesh:
     """The mesh of a run: as the text says, or, where it says nothing, the seeds over as many devices as they divide by.
 
     Raises:
@@ -38,12 +38,12 @@ def build(text: str, config: Config) -> Mesh:
     """
     sizes, devices = read(text), jax.devices()
     if not sizes:
-        sizes["seeds"] = max(n for n in range(1, len(devices) + 1) if config.seeds % n == 0)
+        sizes["seeds"] = max(n for n in range(1, len(devices) + 1) if seeds % n == 0)
     sizes = {name: sizes.get(name, 1) for name in AXES}
     count = sizes["seeds"] * sizes["data"] * sizes["slots"]
     if count > len(devices):
         raise ValueError(f"--mesh {text!r} needs {count} devices; there are {len(devices)}")
-    for name, value in (("seeds", config.seeds), ("data", config.batch)):
+    for name, value in (("seeds", seeds), ("data", batch)):
         if value % sizes[name]:
             field = "batch" if name == "data" else name
             raise ValueError(f"--mesh {text!r}: {field} is {value}, which does not divide by {name}={sizes[name]}")

@@ -30,7 +30,7 @@ from experiments.checkpoint import Checkpoints
 from experiments.rl import Config, collect, initial_agents, learn, make_optimizer
 from experiments.rl.learning import Agents
 from experiments.runs import read_lines
-from experiments.runtime import Diverged, environment, launch, use_compilation_cache, use_cpu_cores
+from experiments.runtime import Diverged, environment, launch, set_up_compiler, use_cpu_cores
 from experiments.seeds import side_by_side
 
 RATIO_TOLERANCE = 1e-5
@@ -273,7 +273,7 @@ def main(arguments: list[str]) -> dict[str, Any]:
     """Parses, trains, prints."""
     config, folder = parse(arguments)
     use_cpu_cores(config.seeds)
-    use_compilation_cache()
+    set_up_compiler()
     result = run(config, folder)
     print(json.dumps({name: value for name, value in result.items() if name not in ("config", "curve")}, indent=1))
     return result

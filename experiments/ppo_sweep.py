@@ -18,7 +18,7 @@ from diffmem import envs
 from experiments import ppo, runs
 from experiments.config import split_options
 from experiments.rl import Config
-from experiments.runtime import launch, use_compilation_cache, use_cpu_cores
+from experiments.runtime import launch, set_up_compiler, use_cpu_cores
 
 RESULTS = runs.RESULTS / "rl" / "sweep.jsonl"
 
@@ -70,7 +70,7 @@ def main(arguments: list[str]) -> list[dict[str, Any]]:
     options = tyro.cli(Options, args=arguments, prog="python -m experiments.ppo_sweep", description=__doc__)
     wanted = cells(options)
     use_cpu_cores(options.run.seeds)
-    use_compilation_cache()
+    set_up_compiler()
     options.results.parent.mkdir(parents=True, exist_ok=True)
     print(f"{'environment':28s} {'memory':12s} {'MMER':>7s} {'spread':>6s} {'final':>7s} {'params':>9s} {'state':>6s} "
           f"{'steps/s':>8s} {'seconds':>8s}")  # fmt: skip

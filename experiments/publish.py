@@ -15,7 +15,7 @@ import tyro
 
 from experiments import evaluate, pictures, runs
 from experiments.checkpoint import rounded, save_weights
-from experiments.runtime import environment, launch, use_compilation_cache
+from experiments.runtime import environment, launch, set_up_compiler
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 POINTS = 100  # of the stored learning curve
@@ -64,7 +64,7 @@ def main(arguments: list[str]) -> None:
 
         return publishing.main(arguments)
     options = tyro.cli(Options, args=arguments, prog="python -m experiments.publish", description=__doc__)
-    use_compilation_cache()
+    set_up_compiler()
     name, config, params, source = runs.find(str(options.run))
     params = rounded(params, options.bits)
     metrics = options.run / "metrics.jsonl"

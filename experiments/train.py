@@ -33,7 +33,7 @@ from experiments.checkpoint import Checkpoints, check_shapes, named_shapes
 from experiments.config import Config
 from experiments.effort import Metered
 from experiments.log import writer, writers
-from experiments.runtime import Diverged, first_bad, launch, use_compilation_cache, use_cpu_cores, use_cpu_devices
+from experiments.runtime import Diverged, first_bad, launch, set_up_compiler, use_cpu_cores, use_cpu_devices
 from experiments.seeds import learners
 
 
@@ -138,7 +138,7 @@ def train(name: str, config: Config, folder: Path, *, mesh: str = "", progress: 
     """
     writers()  # a wrong name, and data that are missing, are refused before the folder is claimed
     jax.eval_shape(lambda key: config.task.sample(key, 1, config.task.lengths[1]), jax.random.key(0))
-    laid = meshes.build(mesh, config)
+    laid = meshes.build(mesh, config.seeds, config.batch)
     writes, state = meshes.first_process(), initial_state(config)
     if new := runs.claimed(folder) is None:
         state = begin_from(config, state)  # refused, if it must be, before the folder is claimed
@@ -238,7 +238,7 @@ def main(arguments: list[str]) -> None:
         use_cpu_devices(math.prod(meshes.read(options.mesh).values()))
     else:
         use_cpu_cores(config.seeds)
-    use_compilation_cache()
+    set_up_compiler()
     sampled = isinstance(config, Config)
     if sampled:
         train(name, config, folder, mesh=options.mesh)

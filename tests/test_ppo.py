@@ -573,7 +573,7 @@ def test_sweep_runs_what_is_missing(whole, tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(ppo, "run", fake)
     monkeypatch.setattr(ppo_sweep, "use_cpu_cores", lambda _: None)
-    monkeypatch.setattr(ppo_sweep, "use_compilation_cache", lambda: None)
+    monkeypatch.setattr(ppo_sweep, "set_up_compiler", lambda: None)
     only = diffmem.base.Registry("environment")
     only.add("echo", envs.entry("echo"))
     monkeypatch.setattr(envs.base, "_REGISTRY", only)

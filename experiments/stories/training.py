@@ -12,6 +12,7 @@ import optax
 from tqdm import tqdm
 
 from diffmem.tasks.babi import Vocabulary
+from experiments import mesh as meshes
 from experiments import runs
 from experiments.checkpoint import Checkpoints
 from experiments.log import writer, writers
@@ -175,7 +176,7 @@ def train_part(config: StoryConfig, data: Data, folder: Path, *, label: str, pro
     epochs = {linear: make_epoch(config, data, linear=linear) for linear in {False, config.linear_start > 0}}
     errors = make_errors(config, data.vocabulary, data.valid)
     with Checkpoints(folder / "checkpoints") as checkpoints:
-        state = checkpoints.resume(state)
+        state = checkpoints.resume(meshes.place(state, meshes.build("", config.seeds, config.batch)))
         epoch = int(state.epoch)
         runs.keep_lines_up_to(metrics, epoch)
         questions = round(steps_per_epoch(config, data) * config.batch * questions_a_row(data))
