@@ -2,7 +2,8 @@
 
 Writes experiments/results/<name>.json (evaluation of every seed, config, learning curve, command, commit, wall clock), with
 --weights also <name>.npz, which makes the name a valid RUN for `experiments.evaluate`, and pictures under docs/pictures. The
-README's figures come from these files: run `python -m experiments.readme` afterwards.
+README's figures come from these files: run `python -m experiments.readme` afterwards. Of runs on stories that differ in their
+seeds alone, several folders make one result: `python -m experiments.publish runs/first runs/second`.
 """
 
 import json
