@@ -1,6 +1,5 @@
 """A run over several devices and over two processes is the run on one device, up to rounding."""
 
-import dataclasses
 import json
 import os
 import signal
@@ -16,9 +15,7 @@ import pytest
 
 import diffmem
 from diffmem.sharding import SlotSharded, batch_grad
-from diffmem.tasks.babi import file_name, format
-from diffmem.tasks.babi.generate import generate
-from experiments import mesh, stories
+from experiments import mesh
 from experiments.config import load
 
 TINY = ["ntm_copy", "--task.max-length", "3", "--task.lengths", "1", "3", "--memory.slots", "8", "--memory.width", "4"]
@@ -81,17 +78,6 @@ PARTS = """
             jax.tree.map(lambda a, b: numpy.testing.assert_allclose(a, b, 1e-5), want, got)
             print(at_a_time)
 """
-STORIES = """
-    import jax
-    jax.config.update("jax_num_cpu_devices", 2)
-    from pathlib import Path
-    from experiments import config, stories
-
-    options = config.from_json("babi_memn2n", {config!r})
-    folder = Path({folder!r})
-    state = stories.train_part(options, stories.load(options), folder, label="", progress=False)
-    print(*(len(leaf.sharding.device_set) for leaf in jax.tree.leaves(state.params)))
-"""
 
 
 def losses(folder):
@@ -119,21 +105,6 @@ def test_batch_and_slots_over_eight_devices_and_on_another_mesh(tmp_path):
     assert (sums, loops, devices) == (1, 1, 8)  # gradients are summed in the loop over updates, not in that over time
     assert len(losses(tmp_path / "many")) == 4
     np.testing.assert_allclose(losses(tmp_path / "many"), losses(tmp_path / "one"), rtol=2e-4)
-
-
-def test_runs_on_stories_take_a_device_for_each_seed(tmp_path, monkeypatch):
-    for task, split in ((1, "train"), (1, "valid")):
-        path = tmp_path / "en-valid" / file_name(task, split)
-        path.parent.mkdir(exist_ok=True)
-        path.write_text("\n".join(format(generate(task, 60, seed=len(split)))) + "\n")
-    monkeypatch.setenv("DIFFMEM_BABI", str(tmp_path))
-    config = dataclasses.replace(load("babi_memn2n"), tasks=(1,), seeds=2, epochs=2, checkpoint_every=1)
-    stories.data.stories.cache_clear()
-    stories.train_part(config, stories.load(config), tmp_path / "one", label="", progress=False)
-    printed = run_script(STORIES.format(config=config.to_json(), folder=str(tmp_path / "two")))
-    assert set(printed) == {"2"}
-    np.testing.assert_allclose(losses(tmp_path / "two"), losses(tmp_path / "one"), rtol=2e-4)
-    stories.data.stories.cache_clear()
 
 
 def test_explicit_axes():

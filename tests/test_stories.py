@@ -24,6 +24,8 @@ from experiments.stories import StoryConfig, evaluation, losses, publishing
 from experiments.stories.data import StreamBatch, on_device, tables, told
 from experiments.stories.training import steps_per_epoch
 from tests.oracles import memnn
+from tests.test_mesh import losses as logged
+from tests.test_mesh import run_script
 
 SMALL = StoryConfig(
     MemN2N(2, slots=12, width=8, hops=2),
@@ -36,6 +38,19 @@ SMALL = StoryConfig(
     linear_start=1,
     optimizer=Optimizer("adam", learning_rate=1e-2),
 )
+
+
+STORIES = """
+    import jax
+    jax.config.update("jax_num_cpu_devices", 2)
+    from pathlib import Path
+    from experiments import config, stories
+
+    options = config.from_json("babi_memn2n", {config!r})
+    folder = Path({folder!r})
+    state = stories.train_part(options, stories.load(options), folder, label="", progress=False)
+    print(*(len(leaf.sharding.device_set) for leaf in jax.tree.leaves(state.params)))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +96,14 @@ def test_an_interrupted_run_ends_bit_identical(copy, tmp_path, monkeypatch):
     jax.tree.map(np.testing.assert_array_equal, params_of(tmp_path / "whole"), params_of(tmp_path / "cut"))
     steps = [json.loads(line)["step"] for line in (tmp_path / "cut" / "joint" / "metrics.jsonl").read_text().splitlines()]
     assert steps == [1, 2, 3, 4]
+
+
+def test_each_seed_has_a_device_of_its_own(copy, tmp_path):
+    config = dataclasses.replace(SMALL, seeds=2, epochs=2, checkpoint_every=1)
+    stories.train_part(config, stories.load(config), tmp_path / "one", label="", progress=False)
+    printed = run_script(STORIES.format(config=config.to_json(), folder=str(tmp_path / "two")))
+    assert set(printed) == {"2"}
+    np.testing.assert_allclose(logged(tmp_path / "two"), logged(tmp_path / "one"), rtol=2e-4)
 
 
 def test_one_model_a_task_and_evaluation_of_a_folder(copy, tmp_path, capsys):

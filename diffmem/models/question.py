@@ -414,8 +414,8 @@ class QuestionAnswering:
         self, params: Params, words: Array, asks: Array, begins: Array, ends: Array, key: Array | None = None
     ) -> tuple[Array, Trace]:
         """What `respond_along` returns, and where the memory wrote and read on the way."""
-        memory, own = params["memory"], None if key is None else jax.random.fold_in(key, 0)
-        embedded = self.encoder.embed(params["encoder"], words, own)
+        inputs_key = None if key is None else jax.random.fold_in(key, 0)  # the bypass drops by the key itself
+        embedded, memory = self.encoder.embed(params["encoder"], words, inputs_key), params["memory"]
 
         def step(carry, now):
             story, question = carry

@@ -14,6 +14,7 @@ import tyro
 from experiments import config as configs
 from experiments import runs
 from experiments.checkpoint import rounded, save_weights
+from experiments.publish import command
 from experiments.runtime import environment
 from experiments.stories.config import StoryConfig
 from experiments.stories.data import is_generated, stories
@@ -39,8 +40,6 @@ class Options:
 
 def main(arguments: list[str]) -> None:
     """Evaluates on the validation questions, and writes result and weights."""
-    from experiments.publish import command  # the launcher imports this module
-
     options = tyro.cli(Options, args=arguments, prog="python -m experiments.publish", description=__doc__)
     if not options.run:
         raise ValueError("no run to publish; legal: the folder of a finished run, or of several")
@@ -112,11 +111,9 @@ def together(folders: Sequence[Path]) -> tuple[str, StoryConfig, dict[str, Part]
     return name, config, {part: joined(part) for part in parts}
 
 
-def each_seed(name: str, config: StoryConfig, count: int) -> str:
-    """The command that repeats `count` runs with seeds one after another."""
-    from experiments.publish import command  # the launcher imports this module
-
-    seeds = " ".join(str(config.seed + i * config.seeds) for i in range(count))
+def each_seed(name: str, config: StoryConfig, many: int) -> str:
+    """The command that repeats so many runs with seeds one after another."""
+    seeds = " ".join(str(config.seed + i * config.seeds) for i in range(many))
     repeated = command(name, replace(config, seed=configs.load(name).seed))
     return f"for seed in {seeds}; do {repeated} --seed $seed --out runs/{name}_$seed; done"
 
