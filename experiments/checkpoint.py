@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
@@ -156,6 +157,25 @@ def check_shapes(stored: dict[str, tuple], expected: dict[str, tuple], source: s
 def _present(state: Any) -> dict[str, Any]:
     """The fields that hold something: one that may be None can join a state without a change to the checkpoints without it."""
     return {name: tree for name, tree in state._asdict().items() if tree is not None}
+
+
+def taken_over(params: Any, fresh: Any, source: str) -> Any:
+    """The parameters of another run for one that has these fresh ones, seed by seed.
+
+    Raises:
+        ValueError: fewer seeds there than here, or parameters of another model.
+        WrongSizes: parameters of other sizes.
+    """
+    have, want = named_shapes(params), named_shapes(fresh)
+    if have.keys() != want.keys():
+        one = sorted(have.keys() ^ want.keys())[0]
+        raise ValueError(f"{source} holds the parameters of another model: {one} is in one only")
+    wanted, held = (len(jax.tree.leaves(one)[0]) for one in (fresh, params))
+    if held < wanted:
+        raise ValueError(f"seeds is {wanted}, but {source} holds {held}")
+    params = jax.tree.map(lambda a: jnp.asarray(a[:wanted]), params)
+    check_shapes(named_shapes(params), want, source)
+    return params
 
 
 def named_shapes(tree: Any) -> dict[str, tuple]:

@@ -29,7 +29,7 @@ from diffmem.tasks import sample_lengths
 from experiments import config as configs
 from experiments import mesh as meshes
 from experiments import runs
-from experiments.checkpoint import Checkpoints, check_shapes, named_shapes
+from experiments.checkpoint import Checkpoints, taken_over
 from experiments.config import Config
 from experiments.effort import Metered
 from experiments.log import writer, writers
@@ -64,15 +64,7 @@ def begin_from(config: Config, state: TrainState) -> TrainState:
     if not config.start_from:
         return state
     _, _, params, source = runs.find(config.start_from)
-    have, want = named_shapes(params), named_shapes(state.params)
-    if have.keys() != want.keys():
-        one = sorted(have.keys() ^ want.keys())[0]
-        raise ValueError(f"{source} holds the parameters of another model: {one} is in one only")
-    if (seeds := len(jax.tree.leaves(params)[0])) < config.seeds:
-        raise ValueError(f"Config.seeds is {config.seeds}, but {source} holds {seeds}")
-    params = jax.tree.map(lambda a: jnp.asarray(a[: config.seeds]), params)
-    check_shapes(named_shapes(params), want, source)
-    return state._replace(params=params)
+    return state._replace(params=taken_over(params, state.params, source))
 
 
 def next_lesson(config: Config, state: TrainState, losses: np.ndarray) -> TrainState:

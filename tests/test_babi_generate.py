@@ -10,11 +10,13 @@ from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
-from diffmem.tasks.babi import TASKS, file_name, format, parse, words
+from diffmem.tasks.babi import TASKS, Story, Vocabulary, file_name, format, parse, words
 from diffmem.tasks.babi.generate import generate
+from diffmem.tasks.babi.kinds import exchange, kinds
 
 every_task = pytest.mark.parametrize("task", range(1, 21))
 
@@ -259,6 +261,34 @@ def test_format(task, generated):
             assert len(set(question.facts)) == len(question.facts)
     sizes = {len(story.questions) for story in stories[:-1]}
     assert sizes == {PER_STORY.get(task, 5)} if task != 20 else sizes <= {9, 10, 11, 12}
+
+
+@every_task
+def test_exchanged_words(task, generated):
+    """Stories with their names exchanged are solved as before; what is exchanged is of the same kind, and all of a kind is."""
+    stories = generated[task]
+    vocabulary = Vocabulary.of(stories)
+    kind = kinds(vocabulary, {task: vocabulary.words})[task]
+    met = {}
+    for seed, story in enumerate(stories):
+        numbers = exchange(kind, jax.random.key(seed)).tolist()
+        assert sorted(numbers) == list(range(len(kind)))
+        word = {old: vocabulary.words[new] for old, new in zip(vocabulary.words, numbers, strict=True)}
+        for old, new in word.items():
+            met.setdefault(old, set()).add(new)
+
+        def told(text, word=word):
+            return re.sub(
+                r"[\w,]+", lambda found: word.get(found[0]) or word.get(found[0].lower(), "").capitalize() or found[0], text
+            )
+
+        questions = tuple(one._replace(text=told(one.text), answer=told(one.answer)) for one in story.questions)
+        assert wrong(task, [Story(tuple(map(told, story.sentences)), questions)]) == wrong(task, [story]), story
+    for old, number in zip(vocabulary.words, kind, strict=True):
+        same = {vocabulary.words[i] for i in np.flatnonzero(kind == number)} if number else {old}
+        assert met[old] == same
+    if task == 11:
+        assert met["john"] == {"daniel", "john"}, "he is not she"
 
 
 @every_task

@@ -22,8 +22,9 @@ from experiments.config import Optimizer
 from experiments.runtime import Diverged
 from experiments.stories import StoryConfig, evaluation, losses, publishing
 from experiments.stories.data import StreamBatch, on_device, tables, told
-from experiments.stories.training import steps_per_epoch
+from experiments.stories.training import stage, steps_per_epoch
 from tests.oracles import memnn
+from tests.test_experiments import same
 from tests.test_mesh import losses as logged
 from tests.test_mesh import run_script
 
@@ -96,6 +97,28 @@ def test_an_interrupted_run_ends_bit_identical(copy, tmp_path, monkeypatch):
     jax.tree.map(np.testing.assert_array_equal, params_of(tmp_path / "whole"), params_of(tmp_path / "cut"))
     steps = [json.loads(line)["step"] for line in (tmp_path / "cut" / "joint" / "metrics.jsonl").read_text().splitlines()]
     assert steps == [1, 2, 3, 4]
+
+
+def test_a_run_starts_from_another_ones_parameters(copy, tmp_path):
+    first = dataclasses.replace(SMALL, joint=False, tasks=(1, 15), epochs=1)
+    stories.train("babi_memn2n", first, tmp_path / "first", progress=False)
+    optimizer = Optimizer("sgd", learning_rate=1e-30)
+    warm = dataclasses.replace(first, start_from=str(tmp_path / "first"), optimizer=optimizer)
+    stories.train("babi_memn2n", warm, tmp_path / "warm", progress=False)
+    find = lambda name: {part: kept.params for part, kept in evaluation.find(str(tmp_path / name))[2].items()}  # noqa: E731
+    assert same(find("warm"), find("first"))
+
+    def refused(message, **changes):
+        with pytest.raises(ValueError, match=message):
+            stories.train("babi_memn2n", dataclasses.replace(warm, **changes), tmp_path / "run", progress=False)
+        assert not (tmp_path / "run").exists()
+
+    refused("'nowhere' is no run", start_from="nowhere")
+    refused("has no model joint; it has: qa1, qa15", joint=True)
+    refused("seeds is 2, but .* holds 1", seeds=2)
+    one = dataclasses.replace(SMALL, epochs=1)
+    stories.train("babi_memn2n", one, tmp_path / "one", progress=False)
+    refused("one.* was trained on stories with other words", start_from=str(tmp_path / "one"), joint=True)
 
 
 def test_each_seed_has_a_device_of_its_own(copy, tmp_path):
@@ -471,6 +494,31 @@ def test_streams_lose_numbers_in_training_only(copy, name):
     np.testing.assert_array_equal(logits, plain.respond_along(params, *one[:4], jax.random.key(1)))
 
 
+def test_words_are_exchanged_once_the_first_epochs_are_over(copy):
+    config = dataclasses.replace(WORDS, exchange=True, first=(1,), first_epochs=1, epochs=2)
+    data = stories.load(config)
+
+    def trained(stage):
+        start, chosen = stories.initial_state(config, data.vocabulary, 9), stories.plan(config, data, 0)
+        return stories.make_epoch(config, data, **stage)(start, *chosen)[0].params
+
+    plain = trained({})
+    assert same(trained(stage(config, 0)), plain)
+    assert not same(trained(stage(config, 1)), plain)
+
+
+def test_an_exchanged_stream_asks_for_the_exchanged_answer(copy):
+    data = stories.load(WORDS)
+    kind, one = stories.data.kinds_of(data)[1], jax.tree.map(lambda a: a[0], on_device(data.train[0]))
+    assert {data.vocabulary.words[i] for i in np.flatnonzero(kind)} >= {"daniel", "john", "kitchen", "office"}
+    for seed in range(5):
+        found = stories.data.exchanged(one, kind, jax.random.key(seed))
+        word = dict(zip(one.words.tolist(), found.words.tolist(), strict=True))
+        assert len(set(word.values())) == len(word)
+        assert found.words.tolist() == [word[number] for number in one.words.tolist()] != one.words.tolist()
+        assert found.answers.tolist() == [word[number] for number in one.answers.tolist()]
+
+
 def test_dropped_inputs_are_zero_and_the_others_larger():
     encoder = Stream(5, 400, moments=2, dropout=0.25)
     params, words = encoder.init_params(jax.random.key(0)), jnp.array([[1, 2], [3, 4], [0, 0]])
@@ -646,6 +694,7 @@ def test_what_cannot_be_read_is_counted_by_kind():
             "StoryConfig.supervision is 1.0 with pondering 2, and LSTM takes .* a memory whose state says where it wrote: DNC",
         ),
         ({"bypass_dropout": 0.1}, "StoryConfig.bypass_dropout is 0.1, but MemN2N stores sentences; legal: 0"),
+        ({"exchange": True}, "StoryConfig.exchange is True, but MemN2N stores sentences; legal: False"),
     ],
 )
 def test_a_wrong_field_is_named(changes, message):

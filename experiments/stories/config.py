@@ -55,9 +55,14 @@ class StoryConfig(Generic[MemoryT]):
     """Chance that a number of an encoded sentence, or of what a stream puts in, is dropped, in training."""
     bypass_dropout: float = 0.0
     """Chance that a number of the controller's output is dropped on its way past the memory, in training."""
+    exchange: bool = False
+    """Whether names, places, things, animals, colours, shapes and opposite directions are exchanged for others of their kind in
+    every training story (`diffmem.tasks.babi.kinds`), anew each time, once the first `first_epochs` are over."""
     weight_decay: float = 0.0
     """Times the parameters, added to their gradients."""
     optimizer: Optimizer = field(default_factory=lambda: Optimizer("adam", learning_rate=1e-3))
+    start_from: str = ""
+    """Run or name of committed weights whose parameters training begins with, model by model, seed by seed. "": fresh ones."""
     batch: int = 32
     """Questions per step; of memories that take one input after another, stories with all their questions."""
     epochs: int = 60
@@ -114,9 +119,9 @@ class StoryConfig(Generic[MemoryT]):
                 f"StoryConfig.chunk is {self.chunk!r} with pondering {self.pondering!r}; legal: a number of words where "
                 "pondering > 0, or 0"
             )
-        name = "noise" if self.streamed else "bypass_dropout"
-        if getattr(self, name):
-            raise ValueError(f"StoryConfig.{name} is {getattr(self, name)!r}, but {kind}; legal: 0")
+        for name in ("noise",) if self.streamed else ("bypass_dropout", "exchange"):
+            if value := getattr(self, name):
+                raise ValueError(f"StoryConfig.{name} is {value!r}, but {kind}; legal: {False if value is True else 0}")
         if self.supervision and self.streamed and not (self.pondering and self.says_where_it_writes()):
             raise ValueError(
                 f"StoryConfig.supervision is {self.supervision!r} with pondering {self.pondering!r}, and {kind}; legal: 0, or, "

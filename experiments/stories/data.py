@@ -11,6 +11,7 @@ import numpy as np
 from diffmem.models import QuestionAnswering
 from diffmem.tasks.babi import Examples, Story, Streams, Vocabulary, buckets, examples, files, stream_buckets, streams
 from diffmem.tasks.babi.generate import generate
+from diffmem.tasks.babi.kinds import exchange, kinds
 from diffmem.tasks.babi.text import count_questions
 from experiments.stories.config import StoryConfig
 
@@ -117,6 +118,23 @@ def on_device(part: Bucket) -> Any:
     if isinstance(part, Streams):
         return StreamBatch(*map(jnp.asarray, (part.words, part.asks, part.begins, part.ends, part.answers, part.facts)))
     return Batch(*map(jnp.asarray, (part.stories, part.questions, part.answers, part.facts)))
+
+
+def kinds_of(data: Data) -> np.ndarray:
+    """Which words of the training streams can be exchanged, by task [21, V]; see `diffmem.tasks.babi.kinds`."""
+    said = {task: set() for part in data.train for task in part.tasks.tolist()}
+    for part in data.train:
+        assert isinstance(part, Streams)
+        for task in set(part.tasks.tolist()):
+            numbers = np.unique(part.words[part.tasks == task])
+            said[task] |= {data.vocabulary.words[number] for number in numbers}
+    return kinds(data.vocabulary, said)
+
+
+def exchanged(batch: StreamBatch, kind: jax.Array, key: jax.Array) -> StreamBatch:
+    """One stream, its words exchanged for others of their `kind` [V]."""
+    word = exchange(kind, key)
+    return batch._replace(words=word[batch.words], answers=word[batch.answers])
 
 
 def tables(model: QuestionAnswering, part: Bucket) -> Any:

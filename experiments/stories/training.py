@@ -2,6 +2,7 @@
 
 import json
 import time
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,13 +15,13 @@ from tqdm import tqdm
 from diffmem.tasks.babi import Vocabulary
 from experiments import mesh as meshes
 from experiments import runs
-from experiments.checkpoint import Checkpoints
+from experiments.checkpoint import Checkpoints, taken_over
 from experiments.log import writer, writers
 from experiments.runtime import Diverged, first_bad, note
 from experiments.seeds import learners
 from experiments.stories.config import StoryConfig
-from experiments.stories.data import Bucket, Data, is_generated, load, on_device, tables, tasks_of
-from experiments.stories.evaluation import by_task, keep_vocabulary, make_errors
+from experiments.stories.data import Bucket, Data, exchanged, is_generated, kinds_of, load, on_device, tables, tasks_of
+from experiments.stories.evaluation import by_task, find, keep_vocabulary, make_errors
 from experiments.stories.losses import make_loss
 
 
@@ -33,26 +34,30 @@ class TrainState(NamedTuple):
     epoch: jax.Array
 
 
-def make_update(config: StoryConfig, data: Data, *, linear: bool = False):
+def make_update(config: StoryConfig, data: Data, *, linear: bool = False, exchange: bool = False):
     """One update of one seed: parameters, optimiser state, key, bucket, its rows [B] -> the new ones, loss, gradients."""
     model = config.model(data.vocabulary)
     optimizer = config.optimizer.build(config.epochs * steps_per_epoch(config, data))
     table = tables(model, data.train[0])
-    parts = [on_device(part) for part in data.train]
+    parts = [(on_device(part), jnp.asarray(part.tasks)) for part in data.train]
+    kinds = jnp.asarray(kinds_of(data)) if exchange else None
     loss = make_loss(config, model, linear=linear)
     questions = questions_a_row(data)
 
     def update(params, optimizer_state, key, bucket, chosen):
-        def branch(part):
+        def branch(part, tasks):
             def run(params):
                 batch = jax.tree.map(lambda a: a[chosen], part)
                 keys = jax.random.split(key, config.batch)
+                if kinds is not None:
+                    keys, drawn = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
+                    batch = jax.vmap(exchanged)(batch, kinds[tasks[chosen]], drawn)
                 each = jax.vmap(loss, in_axes=(None, None, 0, 0))
                 return jax.value_and_grad(lambda params: jnp.mean(each(params, table, batch, keys)) / questions)(params)
 
             return run
 
-        value, gradients = jax.lax.switch(bucket, [branch(part) for part in parts], params)
+        value, gradients = jax.lax.switch(bucket, [branch(*part) for part in parts], params)
         if config.weight_decay:
             gradients = jax.tree.map(lambda g, p: g + config.weight_decay * p, gradients, params)
         updates, optimizer_state = optimizer.update(gradients, optimizer_state, params)
@@ -66,9 +71,14 @@ def step_key(key: jax.Array, epoch: jax.Array, step) -> jax.Array:
     return jax.random.fold_in(jax.random.fold_in(key, epoch), step)
 
 
-def make_epoch(config: StoryConfig, data: Data, *, linear: bool = False):
+def stage(config: StoryConfig, epoch: int) -> dict[str, bool]:
+    """What differs between epochs, as options of `make_update`."""
+    return {"linear": epoch < config.linear_start, "exchange": config.exchange and epoch >= config.first_epochs}
+
+
+def make_epoch(config: StoryConfig, data: Data, **stage: bool):
     """An epoch of all seeds as one compiled scan: state, bucket of each step, questions of each step -> state, losses."""
-    run = jax.vmap(make_update(config, data, linear=linear), in_axes=(0, 0, 0, None, None))
+    run = jax.vmap(make_update(config, data, **stage), in_axes=(0, 0, 0, None, None))
 
     def epoch(state: TrainState, bucket, chosen):
         def body(carry, step):
@@ -88,7 +98,7 @@ def make_epoch(config: StoryConfig, data: Data, *, linear: bool = False):
 def explain(config: StoryConfig, data: Data, state: TrainState, seed: int) -> str:
     """Which step and which leaf of a seed went wrong first: the epoch is run again, step by step, from the state before it."""
     epoch = int(state.epoch)
-    update = jax.jit(make_update(config, data, linear=epoch < config.linear_start))
+    update = jax.jit(make_update(config, data, **stage(config, epoch)))
     params, optimizer_state, key = jax.tree.map(lambda a: a[seed], (state.params, state.optimizer, state.key))
     for step, (bucket, chosen) in enumerate(zip(*plan(config, data, epoch), strict=True)):
         params, optimizer_state, _, gradients = update(
@@ -142,6 +152,23 @@ def initial_state(config: StoryConfig, vocabulary: Vocabulary, steps: int) -> Tr
     return TrainState(*learners(model, optimizer, config.seed, config.seeds), jnp.int32(0))
 
 
+def begin_from(config: StoryConfig, data: Data, label: str, state: TrainState) -> TrainState:
+    """The state with the parameters of that model in `config.start_from`, if that says where to find any.
+
+    Raises:
+        ValueError: no such run, no such model in it, other words, fewer seeds there than here, or parameters of another model.
+        WrongSizes: parameters of other sizes.
+    """
+    if not config.start_from:
+        return state
+    _, _, parts, source = find(config.start_from)
+    if label not in parts:
+        raise ValueError(f"{source} has no model {label}; it has: {', '.join(parts)}")
+    if parts[label].vocabulary.words != data.vocabulary.words:
+        raise ValueError(f"{source} was trained on stories with other words, or in another order")
+    return state._replace(params=taken_over(parts[label].params, state.params, source))
+
+
 def train(name: str, config: StoryConfig, folder: Path, *, data_dir: str | None = None, progress: bool = True) -> None:
     """Trains every model of the config, from its newest checkpoint or from scratch.
 
@@ -153,7 +180,7 @@ def train(name: str, config: StoryConfig, folder: Path, *, data_dir: str | None 
         progress: whether to show a bar.
 
     Raises:
-        ValueError: the folder holds another run.
+        ValueError: the folder holds another run, or see `begin_from`.
         OSError: no data where they were said to be, or no place for the folder.
         Diverged: a loss was not finite; the last good checkpoint is kept.
     """
@@ -162,6 +189,9 @@ def train(name: str, config: StoryConfig, folder: Path, *, data_dir: str | None 
         note("there is no copy of bAbI: training and validation questions are generated by diffmem.tasks.babi.generate")
     parts = config.parts()
     data = {part: load(own, data_dir) for part, own in parts.items()}
+    if runs.claimed(folder) is None:
+        for part, own in parts.items():
+            begin_from(own, data[part], part, initial_state(own, data[part].vocabulary, 1))
     runs.claim(folder, name, config, **({"data": "generated stories"} if is_generated(data_dir) else {}))
     for part, own in parts.items():
         train_part(own, data[part], folder / part, label=part, progress=progress)
@@ -173,9 +203,11 @@ def train_part(config: StoryConfig, data: Data, folder: Path, *, label: str, pro
     steps = config.epochs * steps_per_epoch(config, data)
     state, metrics = initial_state(config, data.vocabulary, steps), folder / "metrics.jsonl"
     keep_vocabulary(folder, data.vocabulary)
-    epochs = {linear: make_epoch(config, data, linear=linear) for linear in {False, config.linear_start > 0}}
+    make = lru_cache(partial(make_epoch, config, data))
     errors = make_errors(config, data.vocabulary, data.valid)
     with Checkpoints(folder / "checkpoints") as checkpoints:
+        if not checkpoints.steps():
+            state = begin_from(config, data, label, state)
         state = checkpoints.resume(meshes.place(state, meshes.build("", config.seeds, config.batch)))
         epoch = int(state.epoch)
         runs.keep_lines_up_to(metrics, epoch)
@@ -186,7 +218,7 @@ def train_part(config: StoryConfig, data: Data, folder: Path, *, label: str, pro
             while epoch < config.epochs and not (config.patience and right >= config.patience):
                 started = time.perf_counter()
                 before = state
-                state, loss = epochs[epoch < config.linear_start](state, *plan(config, data, epoch))
+                state, loss = make(**stage(config, epoch))(state, *plan(config, data, epoch))
                 loss = np.asarray(loss)
                 if not np.isfinite(loss).all():
                     bad = np.flatnonzero(~np.isfinite(loss))
