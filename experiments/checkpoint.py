@@ -159,8 +159,8 @@ def _present(state: Any) -> dict[str, Any]:
     return {name: tree for name, tree in state._asdict().items() if tree is not None}
 
 
-def taken_over(params: Any, fresh: Any, source: str) -> Any:
-    """The parameters of another run for one that has these fresh ones, seed by seed.
+def taken_over(params: Any, fresh: Any, config: Any, source: str) -> Any:
+    """The parameters of another run for one of this config that has these fresh ones, seed by seed.
 
     Raises:
         ValueError: fewer seeds there than here, or parameters of another model.
@@ -170,10 +170,9 @@ def taken_over(params: Any, fresh: Any, source: str) -> Any:
     if have.keys() != want.keys():
         one = sorted(have.keys() ^ want.keys())[0]
         raise ValueError(f"{source} holds the parameters of another model: {one} is in one only")
-    wanted, held = (len(jax.tree.leaves(one)[0]) for one in (fresh, params))
-    if held < wanted:
-        raise ValueError(f"seeds is {wanted}, but {source} holds {held}")
-    params = jax.tree.map(lambda a: jnp.asarray(a[:wanted]), params)
+    if (seeds := len(jax.tree.leaves(params)[0])) < config.seeds:
+        raise ValueError(f"{type(config).__name__}.seeds is {config.seeds}, but {source} holds {seeds}")
+    params = jax.tree.map(lambda a: jnp.asarray(a[: config.seeds]), params)
     check_shapes(named_shapes(params), want, source)
     return params
 

@@ -64,7 +64,7 @@ def begin_from(config: Config, state: TrainState) -> TrainState:
     if not config.start_from:
         return state
     _, _, params, source = runs.find(config.start_from)
-    return state._replace(params=taken_over(params, state.params, source))
+    return state._replace(params=taken_over(params, state.params, config, source))
 
 
 def next_lesson(config: Config, state: TrainState, losses: np.ndarray) -> TrainState:

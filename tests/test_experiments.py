@@ -227,7 +227,7 @@ def test_what_a_run_cannot_start_from_is_refused_before_the_folder_is_claimed(wa
         assert not (tmp_path / "run").exists()
 
     refused("'ntm_cpy' is no run: .* did you mean 'ntm_copy'", start_from="ntm_cpy")
-    refused("seeds is 3, but .* holds 2", seeds=3)
+    refused("Config.seeds is 3, but .* holds 2", seeds=3)
     larger = dataclasses.replace(warm.memory, hidden_size=8)
     refused(r"holds \(2, .*7.*\) for .*, but this configuration needs \(2, .*8.*\)", memory=larger)
     refused("holds the parameters of another model: .* is in one only", hidden=(4,))

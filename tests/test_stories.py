@@ -115,7 +115,7 @@ def test_a_run_starts_from_another_ones_parameters(copy, tmp_path):
 
     refused("'nowhere' is no run", start_from="nowhere")
     refused("has no model joint; it has: qa1, qa15", joint=True)
-    refused("seeds is 2, but .* holds 1", seeds=2)
+    refused("StoryConfig.seeds is 2, but .* holds 1", seeds=2)
     one = dataclasses.replace(SMALL, epochs=1)
     stories.train("babi_memn2n", one, tmp_path / "one", progress=False)
     refused("one.* was trained on stories with other words", start_from=str(tmp_path / "one"), joint=True)

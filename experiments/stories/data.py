@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffmem.models import QuestionAnswering
-from diffmem.tasks.babi import Examples, Story, Streams, Vocabulary, buckets, examples, files, stream_buckets, streams
+from diffmem.tasks.babi import TASKS, Examples, Story, Streams, Vocabulary, buckets, examples, files, stream_buckets, streams
 from diffmem.tasks.babi.generate import generate
 from diffmem.tasks.babi.kinds import exchange, kinds
 from diffmem.tasks.babi.text import count_questions
@@ -122,12 +122,10 @@ def on_device(part: Bucket) -> Any:
 
 def kinds_of(data: Data) -> np.ndarray:
     """Which words of the training streams can be exchanged, by task [21, V]; see `diffmem.tasks.babi.kinds`."""
-    said = {task: set() for part in data.train for task in part.tasks.tolist()}
+    said = np.zeros((len(TASKS) + 1, len(data.vocabulary)), bool)
     for part in data.train:
         assert isinstance(part, Streams)
-        for task in set(part.tasks.tolist()):
-            numbers = np.unique(part.words[part.tasks == task])
-            said[task] |= {data.vocabulary.words[number] for number in numbers}
+        said[part.tasks[:, None], part.words.reshape(len(part.tasks), -1)] = True
     return kinds(data.vocabulary, said)
 
 

@@ -1,7 +1,5 @@
 """Words that can stand for one another: with its names exchanged, a story is another one whose answers follow as before."""
 
-from collections.abc import Collection, Mapping
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,26 +22,25 @@ KINDS = (
 OWN = {8: KINDS[:2], 11: (MEN, WOMEN, *KINDS[1:]), 20: KINDS[:1]}
 
 
-def kinds(vocabulary: Vocabulary, words: Mapping[int, Collection[str]]) -> np.ndarray:
+def kinds(vocabulary: Vocabulary, said: np.ndarray) -> np.ndarray:
     """The kind of every word in every task: words of the same kind can be exchanged, those of kind 0 stay.
 
     Args:
         vocabulary: of V words.
-        words: those that occur in a task, by task; others stay.
+        said: [21, V] bool, which words occur in a task, by task; others stay.
 
     Returns:
-        [21, V] numbers; row 0 is zero.
+        [21, V] numbers; row 0, which is no task, is zero.
     """
     found = np.zeros((len(TASKS) + 1, len(vocabulary)), np.int32)
-    for task, there in words.items():
-        for kind, same in enumerate(OWN.get(task, KINDS), 1):
-            for word in set(same.split()) & set(there):
-                found[task, vocabulary.number(word)] = kind
-    return found
+    for task in range(1, len(found)):
+        kind = {word: i for i, same in enumerate(OWN.get(task, KINDS), 1) for word in same.split()}
+        found[task] = [kind.get(word, 0) for word in vocabulary.words]
+    return found * said
 
 
 def exchange(kind: jax.Array, key: jax.Array) -> jax.Array:
     """For every word a random one of its kind, no two words the same: numbers [V] for `kind` [V], a row of `kinds`."""
     place = jnp.arange(len(kind))
     drawn = jnp.where(kind > 0, jax.random.uniform(key, kind.shape), place)
-    return jnp.zeros_like(place).at[jnp.lexsort((place, kind))].set(jnp.lexsort((drawn, kind)))
+    return jnp.zeros_like(place).at[jnp.argsort(kind)].set(jnp.lexsort((drawn, kind)))
