@@ -20,6 +20,7 @@ BABI = {
     "babi_dnc_10k_joint": ("16.7 ± 7.6 %, best 3.8 %", "11.2 ± 5.4, best 2"),
     "babi_dnc_parts_10k_joint": ("the same, word after word; bidirectional 3.2 ± 0.5 %", ""),
     "babi_dnc_exchanged_10k_joint": ("the same, stories as they are", ""),
+    "babi_dnc_exchanged_long_10k_joint": ("the same, stories as they are", ""),
     "babi_dnc_taught_10k_joint": ("the same, without supporting facts", ""),
     "babi_dnc_sentences_10k_joint": ("the same, word after word", ""),
     "babi_sdnc_10k_joint": ("6.4 ± 2.5 %, best 2.9 %, word after word", "4.1 ± 1.6, best 1"),
