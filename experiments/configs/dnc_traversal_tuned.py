@@ -4,8 +4,9 @@
     python -m experiments.evaluate dnc_traversal_tuned --graph underground --path 4 --lengths 7
 
 Paper: 98.8 % of answers right in its last lesson, 98.8 +- 1.6 % on the London Underground (7 steps).
-Hardware: one CPU core, TODO
-Expected: TODO
+Hardware: one CPU core, an hour and a half.
+Expected: 99.2 % of answers right over the seven lessons, 94.3 % in lesson 7 (86.7 % before); 87 % of paths of four edges on the
+Underground, 32 % of those of seven.
 """
 
 from dataclasses import replace
