@@ -24,4 +24,5 @@ config = replace(
     steps=8000,
     log_every=50,
     checkpoint_every=250,
+    lengths=("1-7", "5-7", "4", "5", "6", "7"),
 )
