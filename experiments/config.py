@@ -16,6 +16,7 @@ import diffmem
 from diffmem.base import Memory, check_choice, check_counts, check_number, check_sizes, suggest
 from diffmem.models import SegmentTransformer, SequenceModel
 from diffmem.tasks import Task
+from diffmem.tasks.graphs import GraphTask
 
 TaskT = TypeVar("TaskT", bound=Task)
 MemoryT = TypeVar("MemoryT", bound=Memory | SegmentTransformer)
@@ -139,6 +140,8 @@ class Config(Generic[TaskT, MemoryT]):
     """Run, checkpoint or name of committed weights whose parameters training begins with, seed by seed. "": fresh ones."""
     batch: int = 16
     """Sequences per step."""
+    questions: int = 1
+    """How many of these have their graph in common, which is then read once for all of them."""
     steps: int = 1000
     """Parameter updates."""
     seeds: int = 1
@@ -157,7 +160,7 @@ class Config(Generic[TaskT, MemoryT]):
     """Fresh sequences per length in that evaluation."""
 
     def __post_init__(self):
-        counts = ("batch", "steps", "seeds", "log_every", "checkpoint_every", "sequences", "depth")
+        counts = ("batch", "steps", "seeds", "log_every", "checkpoint_every", "sequences", "depth", "questions")
         check_counts(self, **{name: getattr(self, name) for name in counts})
         check_counts(self, least=0, remat=self.remat)
         check_sizes(self, "hidden")
@@ -166,6 +169,7 @@ class Config(Generic[TaskT, MemoryT]):
         for text in self.lengths:
             length_range(text)
         ignored = [name for name in ("layer_norm", "clip", "hidden", "bypass_dropout", "remat") if getattr(self, name)]
+        ignored += ["questions"] * (self.questions > 1)
         if ignored and isinstance(self.memory, SegmentTransformer):
             raise ValueError(f"Config.{ignored[0]} is {getattr(self, ignored[0])}; a SegmentTransformer has no use for it")
         if self.layer_norm and self.controller != "lstm":
@@ -173,6 +177,10 @@ class Config(Generic[TaskT, MemoryT]):
         check_number(self, "write_cost", "a number >= 0", lambda cost: cost >= 0)
         if self.write_cost and (not hasattr(self.memory, "slots") or (self.controller == "none" and self.depth > 1)):
             raise ValueError(f"Config.write_cost is {self.write_cost}; legal: 0, or one memory with slots, not {self.memory}")
+        if self.questions > 1 and not isinstance(self.task, GraphTask):
+            raise ValueError(f"Config.questions is {self.questions}; legal: 1, as {type(self.task).__name__} has no graphs")
+        if self.batch % self.questions:
+            raise ValueError(f"Config.questions is {self.questions}, which does not divide the batch, {self.batch}")
         check_number(self, "curriculum", "a loss >= 0", lambda loss: loss >= 0)
         if self.checkpoint_every % self.log_every:
             raise ValueError(

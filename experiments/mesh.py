@@ -30,7 +30,7 @@ def read(text: str) -> dict[str, int]:
     return sizes
 
 
-def build(text: str, seeds: int, batch: int) -> Mesh:
+def build(text: str, seeds: int, batch: int, questions: int = 1) -> Mesh:
     """The mesh of a run: as the text says, or, where it says nothing, the seeds over as many devices as they divide by.
 
     Raises:
@@ -43,9 +43,9 @@ def build(text: str, seeds: int, batch: int) -> Mesh:
     count = sizes["seeds"] * sizes["data"] * sizes["slots"]
     if count > len(devices):
         raise ValueError(f"--mesh {text!r} needs {count} devices; there are {len(devices)}")
-    for name, value in (("seeds", seeds), ("data", batch)):
+    for name, value in (("seeds", seeds), ("data", batch // questions)):
         if value % sizes[name]:
-            field = "batch" if name == "data" else name
+            field = name if name == "seeds" else "batch" if questions == 1 else "batch / questions"
             raise ValueError(f"--mesh {text!r}: {field} is {value}, which does not divide by {name}={sizes[name]}")
     return jax.make_mesh(tuple(sizes.values()), tuple(sizes), axis_types=(AxisType.Auto,) * 3, devices=devices[:count])
 

@@ -82,17 +82,26 @@ def make_update(config: Config, mesh: Mesh | None = None):
 
     def update(params, optimizer_state, key, lesson):
         length_key, sample_key = jax.random.split(key)
-        batch = task.sample(sample_key, config.batch, sample_lengths(task, length_key, config.batch, lesson))
+        graphs = config.batch // config.questions
+        lengths = sample_lengths(task, length_key, graphs, lesson)
+        if config.questions > 1:
+            context, batch = task.sample_shared(sample_key, graphs, config.questions, lengths)
+        else:
+            context, batch = None, task.sample(sample_key, graphs, lengths)
 
         # By name, and only where it is needed: not every model takes a key.
         keys = {"key": jax.random.split(jax.random.fold_in(key, 1), config.batch)} if config.bypass_dropout else {}
 
-        def run(params, inputs, keys):
-            state, outputs, _ = jax.vmap(lambda xs, keys: model(params, xs, **keys))(inputs, keys)
+        def run(params, inputs, context, keys):
+            state = None
+            if context is not None:
+                state = jax.vmap(lambda xs, starts: model(params, xs, starts=starts)[0])(*context)
+                state = jax.tree.map(lambda a: jnp.repeat(a, config.questions, axis=0), state)
+            state, outputs, _ = jax.vmap(lambda xs, state, keys: model(params, xs, state, **keys))(inputs, state, keys)
             return outputs, state.change if config.write_cost else None
 
         def loss(params):
-            outputs, change = meshes.by_part(run, mesh)(params, batch.inputs, keys)
+            outputs, change = meshes.by_part(run, mesh)(params, batch.inputs, context, keys)
             value = task.loss(outputs, batch)
             return (value if change is None else value + config.write_cost * jnp.mean(change)), value
 
@@ -130,7 +139,7 @@ def train(name: str, config: Config, folder: Path, *, mesh: str = "", progress: 
     """
     writers()  # a wrong name, and data that are missing, are refused before the folder is claimed
     jax.eval_shape(lambda key: config.task.sample(key, 1, config.task.lengths[1]), jax.random.key(0))
-    laid = meshes.build(mesh, config.seeds, config.batch)
+    laid = meshes.build(mesh, config.seeds, config.batch, config.questions)
     writes, state = meshes.first_process(), initial_state(config)
     if new := runs.claimed(folder) is None:
         state = begin_from(config, state)  # refused, if it must be, before the folder is claimed

@@ -321,6 +321,40 @@ def test_bypass_dropout_drops_the_controllers_output_only():
     assert losses[0] != losses[1]
 
 
+def test_questions_on_one_graph_have_the_loss_and_the_gradient_of_whole_sequences():
+    memory = diffmem.DNC(input_size=6, slots=12, width=5, read_heads=2)
+    config = dataclasses.replace(configs.load("dnc_traversal"), memory=memory, hidden=(), batch=6, questions=2)
+    task, model = config.task, config.model()
+    params, key = model.init_params(jax.random.key(0)), jax.random.key(1)
+    _, _, value, gradients = jax.jit(train.make_update(config))(params, config.optimizer.build(1).init(params), key, None)
+    length_key, sample_key = jax.random.split(key)
+    context, batch = task.sample_shared(sample_key, 3, 2, sample_lengths(task, length_key, 3))
+    shown, starts = (np.repeat(np.asarray(array), 2, axis=0) for array in context)
+    begun = starts.argmax(1)
+    assert len(np.unique(begun)) > 1
+
+    @jax.jit
+    @jax.value_and_grad
+    def by_hand(params):
+        whole = [jnp.concatenate([c[begin:], xs]) for c, begin, xs in zip(shown, begun, batch.inputs, strict=True)]
+        return task.loss(jnp.stack([model(params, xs)[1][-batch.inputs.shape[1] :] for xs in whole]), batch)
+
+    total, want = by_hand(params)
+    np.testing.assert_allclose(value, total, rtol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), gradients, want)
+
+
+def test_questions_that_are_illegal_are_named():
+    with pytest.raises(ValueError, match=r"Config.questions is 2; legal: 1, as Copy has no graphs"):
+        dataclasses.replace(configs.load("dnc_copy"), questions=2)
+    with pytest.raises(ValueError, match=r"Config.questions is 3, which does not divide the batch, 16"):
+        dataclasses.replace(configs.load("dnc_traversal"), questions=3)
+    with pytest.raises(ValueError, match=r"Config.questions is 0"):
+        dataclasses.replace(configs.load("dnc_traversal"), questions=0)
+    with pytest.raises(ValueError, match=r"Config.questions is 2; a SegmentTransformer has no use for it"):
+        dataclasses.replace(configs.load("transformer_sorting"), task=Traversal(), questions=2)
+
+
 def test_writing_costs_what_it_changes():
     """The gradient is that of the loss and of sum |M_t - M_{t-1}|, step by step; the task's loss alone is logged."""
     config, memory = configs.load("ntm_copy"), diffmem.NTM(input_size=6, slots=5, width=3)

@@ -91,6 +91,33 @@ def shortest(edges, start, goal):
     return [path for path in found if len(path) == least]
 
 
+def follow(task, sequence):
+    """The length of the path that a sequence asks for; its answer is the one that follows from its edges."""
+    edges, query, answer = read(task, *sequence)
+    if isinstance(task, Traversal):
+        node = query[0][0]
+        assert [step[0::2] for step in query] == [(node, None), *[(None, None)] * (len(query) - 1)]
+        expected = []
+        for _, edge, _ in query:
+            expected.append((node, edge, edges[node, edge]))
+            node = edges[node, edge]
+    elif isinstance(task, ShortestPath):
+        ((start, blank, goal),) = query
+        assert blank is None
+        (expected,) = shortest(edges, start, goal)  # there is one only
+    else:
+        ((person, relation, blank),) = query
+        assert blank is None
+        path = list(family.RELATIONS.values())[relation]
+        met = [person]
+        for kin in path:
+            met.append(edges[met[-1], family.KIN.index(kin)])
+        assert len(set(met)) == len(met)  # nobody is their own brother
+        expected = [(person, relation, met[-1])]
+    assert answer == expected
+    return len(path) if isinstance(task, Inference) else len(answer)
+
+
 # --- the answers ------------------------------------------------------------------------------------------------------
 
 
@@ -115,38 +142,34 @@ def test_the_answer_follows_from_what_is_shown(name, batches):
     task, (lessons, batch) = TASKS_ON[name], batches(name)
     lengths = {}
     for lesson, *sequence in zip(lessons, *batch, strict=True):
-        edges, query, answer = read(task, *sequence)
+        size = follow(task, sequence)
         low, high = (task.path, task.path) if task.path else task.lessons[lesson - 1].path
-        if isinstance(task, Traversal):
-            node = query[0][0]
-            assert [step[0::2] for step in query] == [(node, None), *[(None, None)] * (len(query) - 1)]
-            expected = []
-            for _, edge, _ in query:
-                expected.append((node, edge, edges[node, edge]))
-                node = edges[node, edge]
-            assert low <= len(answer) <= high
-        elif isinstance(task, ShortestPath):
-            ((start, blank, goal),) = query
-            assert blank is None
-            (expected,) = shortest(edges, start, goal)  # there is one only
-            assert len(answer) <= high
-        else:
-            ((person, relation, blank),) = query
-            assert blank is None
-            path = list(family.RELATIONS.values())[relation]
-            met = [person]
-            for kin in path:
-                met.append(edges[met[-1], family.KIN.index(kin)])
-            assert len(set(met)) == len(met)  # nobody is their own brother
-            expected = [(person, relation, met[-1])]
-            assert len(path) <= high
-        assert answer == expected
-        size = len(path) if isinstance(task, Inference) else len(answer)
+        assert size <= high
+        assert size >= low or not isinstance(task, Traversal)
         lengths.setdefault(lesson, []).append(size)
     if task.path:
         assert {size for sizes in lengths.values() for size in sizes} == {task.path}
     else:
         assert [max(lengths[lesson]) for lesson in range(1, 8)] == [lesson.path[1] for lesson in task.lessons]
+
+
+@every_task
+def test_questions_on_one_graph_are_sequences_with_the_same_description(name):
+    task, graphs, questions = TASKS_ON[name], 3, 5
+    context, batch = task.sample_shared(KEY, graphs, questions, jnp.array([1, 4, 7]))
+    room = context.inputs.shape[1]
+    assert batch.inputs.shape == (graphs * questions, task.steps - room, 92)
+    asked = []
+    for i, (inputs, targets, mask) in enumerate(zip(*map(np.asarray, batch), strict=True)):
+        shown, starts = (np.asarray(array[i // questions]) for array in context)
+        (begin,) = np.nonzero(starts)[0]
+        assert not shown[:begin].any()
+        # The whole sequence, as `sample` has it: what is left over is behind its end.
+        inputs = np.concatenate([shown[begin:], inputs, shown[:begin]])
+        targets, mask = (np.roll(np.pad(a, [(room, 0), *[(0, 0)] * (a.ndim - 1)]), -begin, 0) for a in (targets, mask))
+        follow(task, (inputs, targets, mask))
+        asked.append(inputs[room - begin :].tobytes())
+    assert all(len(set(asked[first : first + questions])) > 1 for first in range(0, len(asked), questions))
 
 
 @pytest.mark.parametrize("name", list(TASKS_ON)[:4])

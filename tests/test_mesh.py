@@ -78,6 +78,22 @@ PARTS = """
             jax.tree.map(lambda a, b: numpy.testing.assert_allclose(a, b, 1e-5), want, got)
             print(at_a_time)
 """
+SHARED = """
+    import dataclasses, jax, numpy
+    jax.config.update("jax_num_cpu_devices", 2)
+    import diffmem
+    from experiments import config, mesh, train
+
+    small = {"memory": diffmem.GRU(7, 5), "hidden": (), "controller": "none", "batch": 12, "questions": 3}
+    run = dataclasses.replace(config.load("dnc_traversal"), **small)
+    one = jax.tree.map(lambda a: a[0], train.initial_state(run)[:3])
+    want, got = (jax.jit(train.make_update(run, laid))(*one, None) for laid in (None, mesh.build("data=2", 1, 12, 3)))
+    jax.tree.map(lambda a, b: numpy.testing.assert_allclose(a, b, 1e-4, 1e-6), want, got)
+    try:
+        mesh.build("data=2", 1, 9, 3)
+    except ValueError as error:
+        print(error)
+"""
 
 
 def losses(folder):
@@ -114,6 +130,11 @@ def test_explicit_axes():
 
 def test_gradients_of_parts_are_those_of_the_batch():
     assert run_script(PARTS) == ["None", "1", "3", "6"] * 3
+
+
+def test_questions_stay_with_their_graph():
+    printed = " ".join(run_script(SHARED))
+    assert printed == "--mesh 'data=2': batch / questions is 3, which does not divide by data=2"
 
 
 def test_a_batch_that_does_not_fit_its_parts():

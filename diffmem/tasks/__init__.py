@@ -5,6 +5,7 @@ from diffmem.tasks.associative import MultiQueryRecall
 from diffmem.tasks.base import (
     Batch,
     BitTask,
+    Context,
     DigitTask,
     SymbolTask,
     Task,
@@ -51,6 +52,7 @@ __all__ = [
     "Batch",
     "BitTask",
     "CharacterModel",
+    "Context",
     "Copy",
     "DigitTask",
     "FrequencySort",

@@ -27,6 +27,19 @@ class Batch(NamedTuple):
     mask: Array
 
 
+class Context(NamedTuple):
+    """What several sequences of a batch begin with: it is run once, and they go on from the state that it leaves.
+
+    All end at step P; before its start a shorter one is zero.
+
+    inputs: [G, P, input_size] float32.
+    starts: [G, P] bool, True where it begins: see `diffmem.unroll`.
+    """
+
+    inputs: Array
+    starts: Array
+
+
 class Task(Protocol):
     """A source of sequences and their cost; implementations are frozen, hashable dataclasses of static settings.
 

@@ -11,17 +11,19 @@ task descriptions", and figure 2.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 
 from diffmem.base import check_choice, check_counts, check_number
 from diffmem.tasks import family, underground
-from diffmem.tasks.base import Batch, DigitTask, check_at_least, settle_range
+from diffmem.tasks.base import Batch, Context, DigitTask, check_at_least, per_sequence, settle_range
 from diffmem.tasks.triples import (
+    CHANGE,
     LABELS,
     NONE,
     Graph,
@@ -104,27 +106,78 @@ class GraphTask(DigitTask):
     _queries = property(lambda self: 1)
     _answers = property(lambda self: self._longest)
 
-    def _draw(self, key: Array, length: Array) -> tuple[Graph, Array]:
-        """A graph with labels, and how long a path is asked for."""
-        ranges = np.array(self.lessons)[: self.max_length]
-        drawn, shape, node_key, edge_key = jax.random.split(key, 4)
-        low, high = jnp.moveaxis(jnp.asarray(ranges)[length - 1], -1, 0)
-        count, degree, path = jax.random.randint(drawn, (3,), low, high + 1)
-        path = path if self.path is None else jnp.int32(self.path)
+    def example(self, key: Array, length: Array) -> Batch:
+        """One sequence: what is asked is drawn from the same key as the graph."""
+        return self._ask(key, key, length)
+
+    def _ask(self, key: Array, question: Array, length: Array) -> Batch:
+        """One sequence on the graph of a key, with what is asked drawn from another."""
+        raise NotImplementedError
+
+    def sample_shared(self, key: Array, graphs: int, questions: int, length: Any) -> tuple[Context, Batch]:
+        """Draws graphs, and several questions on each.
+
+        Args:
+            key: PRNG key.
+            graphs: number of graphs, static.
+            questions: number of questions on each, static.
+            length: lesson of each graph, as in `sample`.
+
+        Returns:
+            The descriptions [graphs, ...], and what follows them [graphs * questions, ...], question after question.
+
+        Raises:
+            ValueError: a length that is not traced lies outside the legal range.
+        """
+        lengths = per_sequence("length", length, graphs, *self.legal_lengths)
+        return _draw_shared(self, key, graphs, questions, lengths)
+
+    @property
+    def _ranges(self) -> np.ndarray:
+        return np.array(self.lessons)[: self.max_length]
+
+    def _sizes(self, key: Array, length: Array) -> Array:
+        """How many nodes and edges of each a graph has, and edges a path."""
+        low, high = jnp.moveaxis(jnp.asarray(self._ranges)[length - 1], -1, 0)
+        return jax.random.randint(jax.random.split(key, 4)[0], (3,), low, high + 1)
+
+    def _path(self, key: Array, length: Array) -> Array:
+        """How long a path is asked for."""
+        return self._sizes(key, length)[2] if self.path is None else jnp.int32(self.path)
+
+    def _draw(self, key: Array, length: Array) -> Graph:
+        """A graph with labels."""
+        count, degree, _ = self._sizes(key, length)
+        _, shape, node_key, edge_key = jax.random.split(key, 4)
         if self.graph == "random":
-            destinations = nearest(shape, count, degree, *ranges[:, :2, 1].max(0))
+            destinations = nearest(shape, count, degree, *self._ranges[:, :2, 1].max(0))
             edges = distinct(edge_key, destinations.shape, self.edge_labels)
             if self.edge_labels < LABELS:
                 edges = jax.random.permutation(jax.random.fold_in(edge_key, 1), LABELS)[edges]
         else:
             destinations = jnp.asarray(GRAPHS[self.graph].destinations)
             edges = jnp.broadcast_to(jax.random.permutation(edge_key, LABELS)[: destinations.shape[1]], destinations.shape)
-        return Graph(destinations, jax.random.permutation(node_key, LABELS)[: len(destinations)], edges), path
+        return Graph(destinations, jax.random.permutation(node_key, LABELS)[: len(destinations)], edges)
 
     def _episode(self, key: Array, graph: Graph, query: Array, answer: Array, asked: Any, answered: Any, feedback=False):
         description, edges = described(key, graph, self._edges)
         counts = [edges, jnp.asarray(asked), jnp.asarray(self.planning), jnp.asarray(answered)]
         return episode(description, query, answer, counts, feedback, self.steps)
+
+
+@partial(jax.jit, static_argnums=(0, 2, 3))
+def _draw_shared(task: GraphTask, key: Array, graphs: int, questions: int, lengths: Array) -> tuple[Context, Batch]:
+    room = task._edges
+
+    def one(key, length):
+        batch = jax.vmap(task._ask, (None, 0, None))(key, jax.random.split(key, questions), length)
+        edges = jnp.argmax(batch.inputs[0, :, CHANGE])  # the first new phase is the query
+        padded = jnp.pad(batch.inputs[0], ((room, 0), (0, 0)))
+        context = Context(lax.dynamic_slice_in_dim(padded, edges, room), jnp.arange(room) == room - edges)
+        return context, jax.tree.map(lambda a: lax.dynamic_slice_in_dim(a, edges, task.steps - room, 1), batch)
+
+    context, batch = jax.vmap(one)(jax.random.split(key, graphs), lengths)
+    return context, jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), batch)
 
 
 @dataclass(frozen=True)
@@ -176,9 +229,10 @@ class Traversal(GraphTask):
 
     _queries = property(lambda self: self._longest)
 
-    def example(self, key: Array, length: Array) -> Batch:
-        draw_key, start_key, walk_key, order_key = jax.random.split(key, 4)
-        graph, path = self._draw(draw_key, length)
+    def _ask(self, key: Array, question: Array, length: Array) -> Batch:
+        draw_key, _, _, order_key = jax.random.split(key, 4)
+        path_key, start_key, walk_key, _ = jax.random.split(question, 4)
+        graph, path = self._draw(draw_key, length), self._path(path_key, length)
         there = graph.destinations != NONE
 
         def step(node, key):
@@ -244,9 +298,10 @@ class ShortestPath(GraphTask):
 
     planning: int = 10
 
-    def example(self, key: Array, length: Array) -> Batch:
-        draw_key, pair_key, order_key = jax.random.split(key, 3)
-        graph, path = self._draw(draw_key, length)
+    def _ask(self, key: Array, question: Array, length: Array) -> Batch:
+        draw_key, _, order_key = jax.random.split(key, 3)
+        path_key, pair_key, _ = jax.random.split(question, 3)
+        graph, path = self._draw(draw_key, length), self._path(path_key, length)
         distance, single = distances(graph.destinations, self._longest)
         start, goal = longest(pair_key, jnp.where(single, distance, 0), path)
 

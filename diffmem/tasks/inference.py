@@ -75,9 +75,10 @@ class Inference(GraphTask):
 
     _answers = property(lambda self: 1)
 
-    def example(self, key: Array, length: Array) -> Batch:
-        draw_key, kin_key, pair_key, order_key = jax.random.split(key, 4)
-        graph, path = self._draw(draw_key, length)
+    def _ask(self, key: Array, question: Array, length: Array) -> Batch:
+        draw_key, kin_key, _, order_key = jax.random.split(key, 4)
+        path_key, _, pair_key, _ = jax.random.split(question, 4)
+        graph, path = self._draw(draw_key, length), self._path(path_key, length)
         kin, destinations = len(family.KIN), graph.destinations
         if self.graph == "random":  # who of the relatives is what
             destinations = jnp.pad(destinations, ((0, 0), (0, kin - destinations.shape[1])), constant_values=NONE)

@@ -15,6 +15,7 @@ from diffmem.tasks.base import Batch, channels
 
 NONE = -1  # no edge; a label that is left blank
 LABELS = 1000
+CHANGE = 90  # the input that marks the first step of a phase
 
 
 class Graph(NamedTuple):
