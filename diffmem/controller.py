@@ -1,6 +1,6 @@
 """Putting memories together: a controller in front of a memory, memories on top of each other."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
@@ -31,6 +31,9 @@ class Controlled:
             `Stack`. `control` builds one that fits.
         memory: any memory.
         learned_reads: whether the reads before the first step are parameters; zero otherwise.
+        skip: whether what reaches the controller also goes past it: the memory is driven by [h_t, x_t, r_{t-1}], so that keys
+            and what is written can be linear in them. Where a memory takes what is written as it is, as DNC and Hebbian do,
+            what is read can then be written back larger, step after step: clip gradients.
 
     `write` runs the controller and writes; `read` passes its query to the memory and leaves the controller alone; in both
     cases the controller sees the latest read at the next step. `read_shape` is one vector, the controller's output and
@@ -48,20 +51,20 @@ class Controlled:
 
     Source: Graves, Wayne & Danihelka 2014, figure 1.
 
-    Differences from the paper: none.
+    Differences from the paper:
+        - `skip` is not in it; in Graves et al. 2016 inputs skip past the layers of the controller, but not past the last.
     """
 
     controller: Memory
     memory: Memory
     learned_reads: bool = False
+    skip: bool = False
 
     def __post_init__(self):
-        output = layers.size_of(self.controller.read_shape)
-        if output != self.memory.input_size:
-            raise ValueError(
-                f"Controlled.controller puts out {output} numbers, but {type(self.memory).__name__}.input_size is "
-                f"{self.memory.input_size}"
-            )
+        drive = layers.size_of(self.controller.read_shape) + self.controller.input_size * self.skip
+        if drive != self.memory.input_size:
+            what = "Controlled.controller puts out" if not self.skip else "Controlled.controller takes and puts out"
+            raise ValueError(f"{what} {drive} numbers, but {type(self.memory).__name__}.input_size is {self.memory.input_size}")
         if self.input_size < 1:
             raise ValueError(
                 f"Controlled.controller takes {self.controller.input_size} numbers, too few: the reads alone are "
@@ -94,14 +97,16 @@ class Controlled:
         reads = params["reads"] if self.learned_reads else zeros
         return ControlledState(self.controller.init_state(params["controller"]), memory, reads)
 
-    def _control(self, params: Params, state: ControlledState, x: Array) -> tuple[Any, Array]:
+    def _control(self, params: Params, state: ControlledState, x: Array) -> tuple[Any, Array, Array]:
+        """The controller's state, its output, and what drives the memory."""
         seen = jnp.concatenate([x, state.reads.ravel()])
         controller, output = self.controller.step(params["controller"], state.controller, seen)
-        return controller, output.value.ravel()
+        output = output.value.ravel()
+        return controller, output, jnp.concatenate([output, seen]) if self.skip else output
 
     def write(self, params: Params, state: ControlledState, x: Array) -> ControlledState:
-        controller, output = self._control(params, state, x)
-        return state._replace(controller=controller, memory=self.memory.write(params["memory"], state.memory, output))
+        controller, _, drive = self._control(params, state, x)
+        return state._replace(controller=controller, memory=self.memory.write(params["memory"], state.memory, drive))
 
     def read(self, params: Params, state: ControlledState, query: Array | None) -> tuple[ControlledState, Readout]:
         memory, readout = self.memory.read(params["memory"], state.memory, query)
@@ -109,8 +114,8 @@ class Controlled:
         return ControlledState(state.controller, memory, readout.value), _join(output.value, readout)
 
     def step(self, params: Params, state: ControlledState, x: Array) -> tuple[ControlledState, Readout]:
-        controller, output = self._control(params, state, x)
-        memory, readout = self.memory.step(params["memory"], state.memory, output)
+        controller, output, drive = self._control(params, state, x)
+        memory, readout = self.memory.step(params["memory"], state.memory, drive)
         return ControlledState(controller, memory, readout.value), _join(output, readout)
 
 
@@ -249,7 +254,9 @@ class Stack:
 CONTROLLERS = {"lstm": LSTM, "gru": GRU, "feedforward": FeedForward}
 
 
-def control(memory: Memory, input_size: int, controller: str = "lstm", depth: int = 1, **options) -> Controlled:
+def control(
+    memory: Any, input_size: int, controller: str = "lstm", depth: int = 1, skip: bool = False, **options
+) -> Controlled:
     """A memory behind a controller that fits it: as wide as the memory's input.
 
     Args:
@@ -257,6 +264,7 @@ def control(memory: Memory, input_size: int, controller: str = "lstm", depth: in
         input_size: length of x.
         controller: "lstm", "gru" or "feedforward".
         depth: how many layers the controller has.
+        skip: whether what reaches the controller also goes past it, see `Controlled`; the memory's input then grows by that.
         **options: passed to every layer, such as `learned_state=True`.
 
     Raises:
@@ -266,7 +274,8 @@ def control(memory: Memory, input_size: int, controller: str = "lstm", depth: in
         raise ValueError(f"controller is {controller!r}; legal: {', '.join(map(repr, CONTROLLERS))}")
     if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
         raise ValueError(f"depth is {depth!r}; it must be an integer >= 1")
-    hidden = memory.input_size
-    sizes = [input_size + layers.size_of(memory.read_shape)] + [hidden] * (depth - 1)
-    stack = tuple(CONTROLLERS[controller](size, hidden, **options) for size in sizes)
-    return Controlled(stack[0] if depth == 1 else Stack(stack), memory)
+    hidden, seen = memory.input_size, input_size + layers.size_of(memory.read_shape)
+    stack = tuple(CONTROLLERS[controller](size, hidden, **options) for size in [seen] + [hidden] * (depth - 1))
+    if skip:
+        memory = replace(memory, input_size=hidden + seen)
+    return Controlled(stack[0] if depth == 1 else Stack(stack), memory, skip=skip)

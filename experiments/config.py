@@ -17,6 +17,7 @@ from diffmem.base import Memory, check_choice, check_counts, check_number, check
 from diffmem.models import SegmentTransformer, SequenceModel
 from diffmem.tasks import Task
 from diffmem.tasks.graphs import GraphTask
+from experiments.guidance import check_guided
 
 TaskT = TypeVar("TaskT", bound=Task)
 MemoryT = TypeVar("MemoryT", bound=Memory | SegmentTransformer)
@@ -123,6 +124,8 @@ class Config(Generic[TaskT, MemoryT]):
     """What drives the memory and sees what it read; as wide as the memory's input. "none": the memory stands alone."""
     depth: int = 1
     """Layers of the controller, or of a memory that stands alone."""
+    skip: bool = False
+    """Whether what reaches the controller also goes past it to the memory, see `diffmem.Controlled`."""
     layer_norm: bool = False
     """Whether an LSTM controller is normalised, see `diffmem.LSTM`."""
     clip: float | None = None
@@ -134,6 +137,8 @@ class Config(Generic[TaskT, MemoryT]):
     optimizer: Optimizer = field(default_factory=Optimizer)
     write_cost: float = 0.0
     """Weight of how much writing changes the slots, per sequence, beside the loss; see experiments.effort."""
+    guidance: float = 0.0
+    """Weight of what the read heads should read, beside the loss; see experiments.guidance. 0: they find out by themselves."""
     curriculum: float = 0.0
     """Loss below which training goes on to the next length: it begins with the shortest one. 0: all lengths from the start."""
     start_from: str = ""
@@ -168,7 +173,7 @@ class Config(Generic[TaskT, MemoryT]):
             check_number(self, "clip", "a number > 0, or None", lambda clip: clip > 0)
         for text in self.lengths:
             length_range(text)
-        ignored = [name for name in ("layer_norm", "clip", "hidden", "bypass_dropout", "remat") if getattr(self, name)]
+        ignored = [name for name in ("layer_norm", "clip", "hidden", "bypass_dropout", "remat", "skip") if getattr(self, name)]
         ignored += ["questions"] * (self.questions > 1)
         if ignored and isinstance(self.memory, SegmentTransformer):
             raise ValueError(f"Config.{ignored[0]} is {getattr(self, ignored[0])}; a SegmentTransformer has no use for it")
@@ -181,6 +186,11 @@ class Config(Generic[TaskT, MemoryT]):
             raise ValueError(f"Config.questions is {self.questions}; legal: 1, as {type(self.task).__name__} has no graphs")
         if self.batch % self.questions:
             raise ValueError(f"Config.questions is {self.questions}, which does not divide the batch, {self.batch}")
+        if self.skip and self.controller == "none":
+            raise ValueError("Config.skip is True, but there is nothing to go past: Config.controller is 'none'")
+        check_number(self, "guidance", "a number >= 0", lambda weight: weight >= 0)
+        if self.guidance:
+            check_guided(self)
         check_number(self, "curriculum", "a loss >= 0", lambda loss: loss >= 0)
         if self.checkpoint_every % self.log_every:
             raise ValueError(
@@ -198,7 +208,7 @@ class Config(Generic[TaskT, MemoryT]):
         memory: Any = self.memory
         if self.controller != "none":
             options = {"layer_norm": True} if self.layer_norm else {}
-            return diffmem.control(memory, self.task.input_size, self.controller, self.depth, **options)
+            return diffmem.control(memory, self.task.input_size, self.controller, self.depth, self.skip, **options)
         bottom = dataclasses.replace(memory, input_size=self.task.input_size)
         if self.depth == 1:
             return bottom

@@ -27,11 +27,12 @@ from tqdm import tqdm
 
 from diffmem.tasks import sample_lengths
 from experiments import config as configs
+from experiments import guidance, runs
 from experiments import mesh as meshes
-from experiments import runs
 from experiments.checkpoint import Checkpoints, taken_over
 from experiments.config import Config
 from experiments.effort import Metered
+from experiments.guidance import WhereWritten
 from experiments.log import writer, writers
 from experiments.runtime import Diverged, first_bad, launch, set_up_compiler, use_cpu_cores, use_cpu_devices
 from experiments.seeds import learners
@@ -84,8 +85,11 @@ def make_update(config: Config, mesh: Mesh | None = None):
         length_key, sample_key = jax.random.split(key)
         graphs = config.batch // config.questions
         lengths = sample_lengths(task, length_key, graphs, lesson)
+        wanted = None
         if config.questions > 1:
             context, batch = task.sample_shared(sample_key, graphs, config.questions, lengths)
+            if config.guidance:
+                wanted = task.guide(sample_key, graphs, config.questions, lengths)
         else:
             context, batch = None, task.sample(sample_key, graphs, lengths)
 
@@ -93,17 +97,25 @@ def make_update(config: Config, mesh: Mesh | None = None):
         keys = {"key": jax.random.split(jax.random.fold_in(key, 1), config.batch)} if config.bypass_dropout else {}
 
         def run(params, inputs, context, keys):
-            state = None
+            state = written = read = None
             if context is not None:
-                state = jax.vmap(lambda xs, starts: model(params, xs, starts=starts)[0])(*context)
-                state = jax.tree.map(lambda a: jnp.repeat(a, config.questions, axis=0), state)
-            state, outputs, _ = jax.vmap(lambda xs, state, keys: model(params, xs, state, **keys))(inputs, state, keys)
-            return outputs, state.change if config.write_cost else None
+                first = dataclasses.replace(model, memory=WhereWritten(model.memory)) if config.guidance else model
+                state, _, readout = jax.vmap(lambda xs, starts: first(params, xs, starts=starts))(*context)
+                written = jax.lax.stop_gradient(readout.weights) if config.guidance else None
+                state, written = jax.tree.map(lambda a: jnp.repeat(a, config.questions, axis=0), (state, written))
+            state, outputs, readout = jax.vmap(lambda xs, state, keys: model(params, xs, state, **keys))(inputs, state, keys)
+            if config.guidance:
+                read = readout.weights[:, jnp.array(task.guided_steps), : task.guided_heads]
+            return outputs, state.change if config.write_cost else None, written, read
 
         def loss(params):
-            outputs, change = meshes.by_part(run, mesh)(params, batch.inputs, context, keys)
-            value = task.loss(outputs, batch)
-            return (value if change is None else value + config.write_cost * jnp.mean(change)), value
+            outputs, change, written, read = meshes.by_part(run, mesh)(params, batch.inputs, context, keys)
+            value = total = task.loss(outputs, batch)
+            if change is not None:
+                total += config.write_cost * jnp.mean(change)
+            if wanted is not None:
+                total += config.guidance * guidance.cost(read, written, wanted)
+            return total, value
 
         gradients, value = jax.grad(loss, has_aux=True)(params)
         updates, optimizer_state = optimizer.update(gradients, optimizer_state, params)

@@ -56,6 +56,7 @@ VARIANTS = {
     ),
     "gru-learned": GRU(5, 7, learned_state=True),
     "lstm+ntm": Controlled(LSTM(5 + 3, 7), NTM(7, slots=11, width=3), learned_reads=True),
+    "lstm+ntm-skip": Controlled(LSTM(5 + 3, 4), NTM(12, slots=11, width=3), skip=True),
     "feedforward+hebbian": Controlled(FeedForward(5 + 14, 11), Hebbian(11, key_size=3, value_size=7, heads=2)),
     "delta_rule-gated-elu": DeltaRule(5, key_size=3, value_size=2, chunk=4, feature_map="elu", norm="share", decay=True),
     "linear_attention-plain": LinearAttention(5, key_size=3, value_size=2, chunk=4, normalise=False, decay=True),

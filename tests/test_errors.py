@@ -216,6 +216,7 @@ def test_errors_come_through_jit():
         (lambda: RMC(5, width=10, heads=4), r"RMC\.heads is 4, which does not divide width, 10; legal: divisors of width"),
         (lambda: RMC(5, input_rows=2), r"RMC\.input_rows is 2, which does not divide input_size, 5"),
         (lambda: Controlled(LSTM(8, 7), ntm()), r"Controlled\.controller puts out 7 numbers, but NTM\.input_size is 5"),
+        (lambda: Controlled(LSTM(8, 5), ntm(), skip=True), r"Controlled\.controller takes and puts out 13 numbers, but NTM\."),
         (lambda: Controlled(LSTM(3, 5), ntm()), r"Controlled\.controller takes 3 numbers.*reads alone are 3.*at least 1"),
         (lambda: Stack(()), r"Stack\.memories is empty"),
         (

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,8 +18,9 @@ import numpy as np
 import pytest
 
 import diffmem
+from diffmem import layers
 from diffmem.models import SequenceModel
-from diffmem.tasks import Copy, Traversal, sample_lengths
+from diffmem.tasks import Copy, ShortestPath, Traversal, sample_lengths
 from diffmem.tasks.babi import Vocabulary
 from experiments import config as configs
 from experiments import evaluate, pictures, runs, train
@@ -342,6 +344,80 @@ def test_questions_on_one_graph_have_the_loss_and_the_gradient_of_whole_sequence
     total, want = by_hand(params)
     np.testing.assert_allclose(value, total, rtol=1e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), gradients, want)
+
+
+def small_guided():
+    """One whose slots are too few, so that some descriptions are partly written over."""
+    memory = diffmem.DNC(input_size=6, slots=9, width=5, read_heads=6, write_heads=2)
+    config = dataclasses.replace(configs.load("dnc_shortest_path_guided"), memory=memory, hidden=(), batch=6, questions=2)
+    return dataclasses.replace(config, task=ShortestPath(max_length=3, planning=4), guidance=0.5)
+
+
+def test_guidance_is_the_cross_entropy_between_what_is_read_and_what_should_be():
+    """The gradient is that of the loss and of the guidance, which knows where edges are by where they were written; the task's
+    loss alone is logged.
+    """
+    config = small_guided()
+    task, model = config.task, config.model()
+    params, key = model.init_params(jax.random.key(0)), jax.random.key(1)
+    _, _, value, gradients = jax.jit(train.make_update(config))(params, config.optimizer.build(1).init(params), key, None)
+    length_key, sample_key = jax.random.split(key)
+    drawn = (sample_key, 3, 2, sample_lengths(task, length_key, 3))
+    context, batch = task.sample_shared(*drawn)
+    guide = np.asarray(task.guide(*drawn))
+
+    @jax.vmap
+    def follow(params, shown, starts, inputs):
+        """Where the steps of a description wrote; logits and where heads read in the steps that follow."""
+        fresh = model.memory.init_state(params["memory"])
+
+        def step(state, x_begins):
+            x, begins = x_begins
+            state = jax.tree.map(partial(jnp.where, begins), fresh, state)
+            state, readout = model.memory.step(params["memory"], state, x)
+            return state, (state.memory.write_weights.sum(0), layers.mlp(params, readout.value), readout.weights)
+
+        xs, begins = jnp.concatenate([shown, inputs]), jnp.pad(starts, (0, len(inputs)))
+        written, logits, read = jax.lax.scan(step, fresh, (xs, begins))[1]
+        return written[: len(shown)], logits[len(shown) :], read[len(shown) :]
+
+    def by_hand(params):
+        copies = jax.tree.map(lambda a: jnp.stack([a] * 6), params)
+        written, logits, read = follow(copies, *jax.tree.map(lambda a: jnp.repeat(a, 2, 0), context), batch.inputs)
+        written, guided = jax.lax.stop_gradient(written), 0.0
+        for at, t in enumerate(task.guided_steps):
+            for head in range(5):
+                nats = []
+                for i in np.nonzero(guide[:, at, head].any(-1))[0]:
+                    slots = written[i][guide[i, at, head]].sum(0)
+                    nats.append(-jnp.sum(slots / slots.sum() * jnp.log(read[i, t, head] + 1e-7)))
+                guided += sum(nats) / max(len(nats), 1)
+        task_loss = task.loss(logits, batch)
+        return task_loss + 0.5 * guided, task_loss
+
+    (total, alone), want = jax.jit(jax.value_and_grad(by_hand, has_aux=True))(params)
+    np.testing.assert_allclose(value, alone, rtol=1e-5)
+    assert total > alone + 1
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), gradients, want)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"guidance": -1.0}, r"Config.guidance is -1.0; it must be a number >= 0"),
+        ({"questions": 1}, r"Config.guidance is 0.5, but Config.questions is 1; legal: several"),
+        ({"task": Traversal()}, r"Config.guidance is 0.5; legal: 0, as Traversal does not say what to read"),
+        ({"task": ShortestPath(planning=3)}, r"Config.guidance is 0.5, but ShortestPath.planning is 3; legal: at least 4"),
+        ({"memory": diffmem.DNC(6, read_heads=4)}, r"Config.guidance is 0.5; legal: 0, or a DNC .* with at least 5 read heads"),
+        ({"memory": diffmem.SDNC(6, heads=5)}, r"legal: 0, or a DNC behind a controller.*not SDNC"),
+        ({"controller": "none", "skip": False}, r"legal: 0, or a DNC behind a controller.* behind 'none'"),
+        ({"controller": "none"}, r"Config.skip is True, but there is nothing to go past"),
+    ],
+)
+def test_guidance_that_is_illegal_is_named(changes, message):
+    config = small_guided()
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(config, **changes)
 
 
 def test_questions_that_are_illegal_are_named():

@@ -172,6 +172,45 @@ def test_questions_on_one_graph_are_sequences_with_the_same_description(name):
     assert all(len(set(asked[first : first + questions])) > 1 for first in range(0, len(asked), questions))
 
 
+def reached(edges, start):
+    """The distance of every node from a start, along edges (source, label, destination)."""
+    found, queue = {start: 0}, deque([start])
+    while queue:
+        here = queue.popleft()
+        for source, _, destination in edges:
+            if source == here and destination not in found:
+                found[destination] = found[here] + 1
+                queue.append(destination)
+    return found
+
+
+@pytest.mark.parametrize("name", ["shortest", "shortest underground"])
+def test_a_guide_reads_the_edges_that_a_search_from_both_ends_goes_through(name):
+    task, graphs, questions = TASKS_ON[name], 4, 5
+    lessons, sizes = jnp.array([1, 3, 5, 7]), set()
+    context, batch = task.sample_shared(KEY, graphs, questions, lessons)
+    guides = np.asarray(task.guide(KEY, graphs, questions, lessons))
+    assert guides.shape == (graphs * questions, 5, 5, context.inputs.shape[1])
+    assert task.guided_steps == (0, 1, 2, 3, 10)
+    for i, guide in enumerate(guides):
+        shown = [tuple(label(part) for part in row[:90].reshape(3, 30)) for row in np.asarray(context.inputs[i // questions])]
+        edges = [edge for edge in shown if edge[0] is not None]
+        told = [[{shown[p] for p in np.nonzero(row)[0]} for row in step] for step in guide]
+        start, _, goal = (label(part) for part in np.asarray(batch.inputs[i, 0, :90]).reshape(3, 30))
+        ahead = reached(edges, start)
+        behind = reached([edge[::-1] for edge in edges], goal)
+        answer = [tuple(row.reshape(3, 3) @ (100, 10, 1)) for row in np.asarray(batch.targets[i])[np.asarray(batch.mask[i])]]
+        sizes.add(len(answer))
+        for n in range(2):
+            onward = {e for e in edges if ahead.get(e[0]) == n and ahead[e[2]] == n + 1}
+            back = {e for e in edges if behind.get(e[2]) == n and behind[e[0]] == n + 1}
+            assert told[n] == [onward, back, set(), set(), set()]
+        middle = answer[(len(answer) - 1) // 2 : len(answer) // 2 + 1]
+        assert told[2] == [set(), set(), set(middle), set(), set()]
+        assert told[3] == told[4] == [set(), set(), {answer[0]}, set(answer[1:-1] or answer), {answer[-1]}]
+    assert sizes == ({4} if task.path else {1, 2, 3, 4, 5}) or sizes >= {1, 2, 5}
+
+
 @pytest.mark.parametrize("name", list(TASKS_ON)[:4])
 def test_random_graphs_have_the_sizes_of_their_lesson(name, batches):
     task, (lessons, batch) = TASKS_ON[name], batches(name)

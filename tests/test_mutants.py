@@ -79,8 +79,7 @@ def oracle(memory):
 
 
 def controlled_oracle():
-    together, variants = test_oracles.controlled_case()
-    test_oracles.compare(test_oracles.controlled, together, variants, dataclasses.asdict(together.memory))
+    test_oracles.compare(test_oracles.controlled, *test_oracles.controlled_case())
 
 
 def focus_comparison():

@@ -349,7 +349,8 @@ def controlled(config, params, state, xs, starts):
             }
         seen = np.concatenate([x, np.ravel(state["reads"])])
         lstm, h = recurrent.lstm_step(config, params["controller"], state["controller"], seen)
-        memory, reads, where = ntm.step(config, params["memory"], state["memory"], h)
+        drive = np.concatenate([h, seen]) if config["skip"] else h
+        memory, reads, where = ntm.step(config, params["memory"], state["memory"], drive)
         state = {"controller": lstm, "memory": memory, "reads": reads}
         states.append(state)
         values.append(np.concatenate([h, np.ravel(reads)]))
@@ -357,16 +358,21 @@ def controlled(config, params, state, xs, starts):
     return state, {"value": np.stack(values), "weights": np.stack(weights)}, states
 
 
-def controlled_case():
-    memory = diffmem.NTM(input_size=5, slots=11, width=3, read_heads=2)
-    together = diffmem.Controlled(diffmem.LSTM(4 + 2 * 3, 5), memory, learned_reads=True)
-    return together, [random_params(together, np.random.default_rng(3), scale) for scale in (0.5, 2.0)]
+def controlled_case(skip=False):
+    memory = diffmem.NTM(input_size=5 + 10 * skip, slots=11, width=3, read_heads=2)
+    together = diffmem.Controlled(diffmem.LSTM(4 + 2 * 3, 5), memory, learned_reads=True, skip=skip)
+    variants = [random_params(together, np.random.default_rng(3), scale) for scale in (0.5, 2.0)]
+    return together, variants, dataclasses.asdict(memory) | {"skip": skip}
 
 
-def test_controlled():
+@pytest.mark.parametrize("skip", [False, True])
+def test_controlled(skip):
     """What is read reaches the controller at the next step, not earlier and not later."""
-    together, variants = controlled_case()
-    compare(controlled, together, variants, dataclasses.asdict(together.memory))
+    together, *case = controlled_case(skip)
+    compare(controlled, together, *case)
+    if skip:
+        memory = diffmem.NTM(input_size=5, slots=11, width=3, read_heads=2)
+        assert dataclasses.replace(diffmem.control(memory, 4, skip=True), learned_reads=True) == together
 
 
 def test_stack():

@@ -10,6 +10,7 @@ Source: Graves et al. 2016, Hybrid computing using a neural network with dynamic
 task descriptions", and figure 2.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
@@ -35,6 +36,7 @@ from diffmem.tasks.triples import (
     longest,
     mapped,
     nearest,
+    ordered,
     triples,
 )
 
@@ -165,19 +167,31 @@ class GraphTask(DigitTask):
         return episode(description, query, answer, counts, feedback, self.steps)
 
 
+def _over_questions(one: Callable, key: Array, graphs: int, questions: int, lengths: Array) -> Any:
+    """one(key of a graph, keys of its questions, length) for all graphs: [graphs, ...]."""
+    keys = jax.random.split(key, graphs)
+    return jax.vmap(one)(keys, jax.vmap(lambda key: jax.random.split(key, questions))(keys), lengths)
+
+
 @partial(jax.jit, static_argnums=(0, 2, 3))
 def _draw_shared(task: GraphTask, key: Array, graphs: int, questions: int, lengths: Array) -> tuple[Context, Batch]:
     room = task._edges
 
-    def one(key, length):
-        batch = jax.vmap(task._ask, (None, 0, None))(key, jax.random.split(key, questions), length)
+    def one(key, asked, length):
+        batch = jax.vmap(task._ask, (None, 0, None))(key, asked, length)
         edges = jnp.argmax(batch.inputs[0, :, CHANGE])  # the first new phase is the query
         padded = jnp.pad(batch.inputs[0], ((room, 0), (0, 0)))
         context = Context(lax.dynamic_slice_in_dim(padded, edges, room), jnp.arange(room) == room - edges)
         return context, jax.tree.map(lambda a: lax.dynamic_slice_in_dim(a, edges, task.steps - room, 1), batch)
 
-    context, batch = jax.vmap(one)(jax.random.split(key, graphs), lengths)
+    context, batch = _over_questions(one, key, graphs, questions, lengths)
     return context, jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), batch)
+
+
+@partial(jax.jit, static_argnums=(0, 2, 3))
+def _draw_guide(task: "ShortestPath", key: Array, graphs: int, questions: int, lengths: Array) -> Array:
+    guides = _over_questions(jax.vmap(task._guide, (None, 0, None)), key, graphs, questions, lengths)
+    return guides.reshape(-1, *guides.shape[2:])
 
 
 @dataclass(frozen=True)
@@ -298,12 +312,39 @@ class ShortestPath(GraphTask):
 
     planning: int = 10
 
-    def _ask(self, key: Array, question: Array, length: Array) -> Batch:
-        draw_key, _, order_key = jax.random.split(key, 3)
+    guided_heads: ClassVar[int] = 5
+    guided_steps = property(lambda self: (0, 1, 2, 3, self.planning))
+
+    def guide(self, key: Array, graphs: int, questions: int, length: Any) -> Array:
+        """What a search from both ends would read, for the questions that `sample_shared` draws with the same arguments.
+
+        In `guided_steps`, counted from the query: 0: the edges from the start, and those to the goal. 1: those that follow, and
+        those that go before. 2: the path's one or two edges in the middle, where the two sides meet. 3 and the last step of
+        planning: its first edge, those between, its last edge. The first two heads read the sides, the others the path.
+
+        Args:
+            key: as in `sample_shared`.
+            graphs: as in `sample_shared`.
+            questions: as in `sample_shared`.
+            length: as in `sample_shared`.
+
+        Returns:
+            [graphs * questions, 5 steps, 5 heads, P] bool, over the P steps of `Context`: which edges are read, all equally.
+            Where there are none, nothing is said about that head and step.
+        """
+        lengths = per_sequence("length", length, graphs, *self.legal_lengths)
+        return _draw_guide(self, key, graphs, questions, lengths)
+
+    def _pair(self, key: Array, question: Array, length: Array) -> tuple[Graph, Array, Array, Array]:
+        """A graph, the distances in it, and the two nodes that are asked about."""
+        draw_key, _, _ = jax.random.split(key, 3)
         path_key, pair_key, _ = jax.random.split(question, 3)
         graph, path = self._draw(draw_key, length), self._path(path_key, length)
         distance, single = distances(graph.destinations, self._longest)
-        start, goal = longest(pair_key, jnp.where(single, distance, 0), path)
+        return graph, distance, *longest(pair_key, jnp.where(single, distance, 0), path)
+
+    def _ask(self, key: Array, question: Array, length: Array) -> Batch:
+        graph, distance, start, goal = self._pair(key, question, length)
 
         def step(node, _):
             ends = graph.destinations[node]
@@ -314,4 +355,21 @@ class ShortestPath(GraphTask):
         _, (sources, columns) = jax.lax.scan(step, start, length=self._longest)
         query = jnp.stack([graph.nodes[start], jnp.int32(NONE), graph.nodes[goal]])[None]
         answer = triples(graph, sources, columns)
+        order_key = jax.random.split(key, 3)[2]
         return self._episode(order_key, graph, query, answer, 1, distance[start, goal], feedback=True)
+
+    def _guide(self, key: Array, question: Array, length: Array) -> Array:
+        graph, distance, start, goal = self._pair(key, question, length)
+        sources, columns, edges = ordered(jax.random.split(key, 3)[2], graph, self._edges)
+        ends, there = graph.destinations[sources, columns], jnp.arange(self._edges) < edges
+        before, after, whole = distance[start, sources], distance[ends, goal], distance[start, goal]
+        onward = there & (distance[start, ends] == before + 1)
+        back = there & (distance[sources, goal] == after + 1)
+        path = there & (before + after + 1 == whole)
+        met = path & (abs(before - after) <= 1)
+        first, last = path & (before == 0), path & (after == 0)
+        between = jnp.where(whole > 2, path & ~first & ~last, path)
+        none = jnp.zeros_like(there)
+        told = [[onward & (before == n), back & (after == n), none, none, none] for n in range(2)]
+        told += [[none, none, met, none, none], *[[none, none, first, between, last]] * 2]
+        return jnp.roll(jnp.array(told), self._edges - edges, -1)

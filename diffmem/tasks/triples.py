@@ -127,11 +127,17 @@ def triples(graph: Graph, sources: Array, columns: Array) -> Array:
     return jnp.stack([graph.nodes[sources], graph.edges[sources, columns], graph.nodes[ends]], -1)
 
 
-def described(key: Array, graph: Graph, room: int) -> tuple[Array, Array]:
-    """All edges of a graph in random order, as triples [room, 3], and their number."""
+def ordered(key: Array, graph: Graph, room: int) -> tuple[Array, Array, Array]:
+    """All edges of a graph in random order, as sources and columns [room], and their number."""
     there = (graph.destinations != NONE).ravel()
     order = jnp.argsort(jnp.where(there, jax.random.uniform(key, there.shape), 1.0))[:room]
-    return triples(graph, order // graph.edges.shape[1], order % graph.edges.shape[1]), there.sum()
+    return order // graph.edges.shape[1], order % graph.edges.shape[1], there.sum()
+
+
+def described(key: Array, graph: Graph, room: int) -> tuple[Array, Array]:
+    """All edges of a graph in random order, as triples [room, 3], and their number."""
+    *places, edges = ordered(key, graph, room)
+    return triples(graph, *places), edges
 
 
 def digits(labels: Array) -> Array:

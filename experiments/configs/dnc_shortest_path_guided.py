@@ -1,0 +1,29 @@
+"""A DNC that is told what to read while it plans, on the first four lessons of shortest path: up to 12 nodes and 36 edges.
+
+    python -m experiments.train dnc_shortest_path_guided --mesh data=2
+
+`dnc_shortest_path_found` goes on from here.
+Hardware: two CPU cores.
+Expected: to be measured.
+"""
+
+from diffmem import DNC
+from diffmem.tasks import ShortestPath
+from experiments.config import Config, Optimizer
+
+config = Config(
+    task=ShortestPath(max_length=4, planning=4),
+    memory=DNC(input_size=160, slots=48, width=96, read_heads=5, links=False, masked=True),
+    skip=True,
+    hidden=(256,),
+    clip=20.0,
+    optimizer=Optimizer("adam", learning_rate=2e-3, clip_norm=10.0, warmup=200, cooldown=0.3),
+    guidance=1.0,
+    batch=64,
+    questions=8,
+    steps=6000,
+    log_every=20,
+    checkpoint_every=200,
+    lengths=("1-4", "1", "2", "3", "4"),
+    sequences=1000,
+)
