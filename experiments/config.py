@@ -17,7 +17,7 @@ from diffmem.base import Memory, check_choice, check_counts, check_number, check
 from diffmem.models import SegmentTransformer, SequenceModel
 from diffmem.tasks import Task
 from diffmem.tasks.graphs import GraphTask
-from experiments.guidance import check_guided
+from experiments.supervision import check_guided
 
 TaskT = TypeVar("TaskT", bound=Task)
 MemoryT = TypeVar("MemoryT", bound=Memory | SegmentTransformer)
@@ -137,8 +137,8 @@ class Config(Generic[TaskT, MemoryT]):
     optimizer: Optimizer = field(default_factory=Optimizer)
     write_cost: float = 0.0
     """Weight of how much writing changes the slots, per sequence, beside the loss; see experiments.effort."""
-    guidance: float = 0.0
-    """Weight of what the read heads should read, beside the loss; see experiments.guidance. 0: they find out by themselves."""
+    supervision: float = 0.0
+    """Weight of the loss that says what read heads should read, beside the task's; see experiments.supervision."""
     curriculum: float = 0.0
     """Loss below which training goes on to the next length: it begins with the shortest one. 0: all lengths from the start."""
     start_from: str = ""
@@ -188,8 +188,8 @@ class Config(Generic[TaskT, MemoryT]):
             raise ValueError(f"Config.questions is {self.questions}, which does not divide the batch, {self.batch}")
         if self.skip and self.controller == "none":
             raise ValueError("Config.skip is True, but there is nothing to go past: Config.controller is 'none'")
-        check_number(self, "guidance", "a number >= 0", lambda weight: weight >= 0)
-        if self.guidance:
+        check_number(self, "supervision", "a number >= 0", lambda weight: weight >= 0)
+        if self.supervision:
             check_guided(self)
         check_number(self, "curriculum", "a loss >= 0", lambda loss: loss >= 0)
         if self.checkpoint_every % self.log_every:

@@ -27,15 +27,15 @@ from tqdm import tqdm
 
 from diffmem.tasks import sample_lengths
 from experiments import config as configs
-from experiments import guidance, runs
 from experiments import mesh as meshes
+from experiments import runs, supervision
 from experiments.checkpoint import Checkpoints, taken_over
 from experiments.config import Config
 from experiments.effort import Metered
-from experiments.guidance import WhereWritten
 from experiments.log import writer, writers
 from experiments.runtime import Diverged, first_bad, launch, set_up_compiler, use_cpu_cores, use_cpu_devices
 from experiments.seeds import learners
+from experiments.supervision import WhereWritten
 
 
 class TrainState(NamedTuple):
@@ -88,7 +88,7 @@ def make_update(config: Config, mesh: Mesh | None = None):
         wanted = None
         if config.questions > 1:
             context, batch = task.sample_shared(sample_key, graphs, config.questions, lengths)
-            if config.guidance:
+            if config.supervision:
                 wanted = task.guide(sample_key, graphs, config.questions, lengths)
         else:
             context, batch = None, task.sample(sample_key, graphs, lengths)
@@ -99,12 +99,12 @@ def make_update(config: Config, mesh: Mesh | None = None):
         def run(params, inputs, context, keys):
             state = written = read = None
             if context is not None:
-                first = dataclasses.replace(model, memory=WhereWritten(model.memory)) if config.guidance else model
+                first = dataclasses.replace(model, memory=WhereWritten(model.memory)) if config.supervision else model
                 state, _, readout = jax.vmap(lambda xs, starts: first(params, xs, starts=starts))(*context)
-                written = jax.lax.stop_gradient(readout.weights) if config.guidance else None
+                written = jax.lax.stop_gradient(readout.weights) if config.supervision else None
                 state, written = jax.tree.map(lambda a: jnp.repeat(a, config.questions, axis=0), (state, written))
             state, outputs, readout = jax.vmap(lambda xs, state, keys: model(params, xs, state, **keys))(inputs, state, keys)
-            if config.guidance:
+            if config.supervision:
                 read = readout.weights[:, jnp.array(task.guided_steps), : task.guided_heads]
             return outputs, state.change if config.write_cost else None, written, read
 
@@ -114,7 +114,7 @@ def make_update(config: Config, mesh: Mesh | None = None):
             if change is not None:
                 total += config.write_cost * jnp.mean(change)
             if wanted is not None:
-                total += config.guidance * guidance.cost(read, written, wanted)
+                total += config.supervision * supervision.cost(read, written, wanted)
             return total, value
 
         gradients, value = jax.grad(loss, has_aux=True)(params)

@@ -349,14 +349,12 @@ def test_questions_on_one_graph_have_the_loss_and_the_gradient_of_whole_sequence
 def small_guided():
     """One whose slots are too few, so that some descriptions are partly written over."""
     memory = diffmem.DNC(input_size=6, slots=9, width=5, read_heads=6, write_heads=2)
-    config = dataclasses.replace(configs.load("dnc_shortest_path_guided"), memory=memory, hidden=(), batch=6, questions=2)
-    return dataclasses.replace(config, task=ShortestPath(max_length=3, planning=4), guidance=0.5)
+    config = dataclasses.replace(configs.load("dnc_shortest_path_supervised"), memory=memory, hidden=(), batch=6, questions=2)
+    return dataclasses.replace(config, task=ShortestPath(max_length=3, planning=4), supervision=0.5)
 
 
-def test_guidance_is_the_cross_entropy_between_what_is_read_and_what_should_be():
-    """The gradient is that of the loss and of the guidance, which knows where edges are by where they were written; the task's
-    loss alone is logged.
-    """
+def test_supervision_is_the_cross_entropy_between_what_is_read_and_what_should_be():
+    """It knows where edges are by where they were written. The gradient is that of both losses; the task's alone is logged."""
     config = small_guided()
     task, model = config.task, config.model()
     params, key = model.init_params(jax.random.key(0)), jax.random.key(1)
@@ -404,17 +402,20 @@ def test_guidance_is_the_cross_entropy_between_what_is_read_and_what_should_be()
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"guidance": -1.0}, r"Config.guidance is -1.0; it must be a number >= 0"),
-        ({"questions": 1}, r"Config.guidance is 0.5, but Config.questions is 1; legal: several"),
-        ({"task": Traversal()}, r"Config.guidance is 0.5; legal: 0, as Traversal does not say what to read"),
-        ({"task": ShortestPath(planning=3)}, r"Config.guidance is 0.5, but ShortestPath.planning is 3; legal: at least 4"),
-        ({"memory": diffmem.DNC(6, read_heads=4)}, r"Config.guidance is 0.5; legal: 0, or a DNC .* with at least 5 read heads"),
+        ({"supervision": -1.0}, r"Config.supervision is -1.0; it must be a number >= 0"),
+        ({"questions": 1}, r"Config.supervision is 0.5, but Config.questions is 1; legal: several"),
+        ({"task": Traversal()}, r"Config.supervision is 0.5; legal: 0, as Traversal does not say what to read"),
+        ({"task": ShortestPath(planning=3)}, r"Config.supervision is 0.5, but ShortestPath.planning is 3; legal: at least 4"),
+        (
+            {"memory": diffmem.DNC(6, read_heads=4)},
+            r"Config.supervision is 0.5; legal: 0, or a DNC .* with at least 5 read heads",
+        ),
         ({"memory": diffmem.SDNC(6, heads=5)}, r"legal: 0, or a DNC behind a controller.*not SDNC"),
         ({"controller": "none", "skip": False}, r"legal: 0, or a DNC behind a controller.* behind 'none'"),
         ({"controller": "none"}, r"Config.skip is True, but there is nothing to go past"),
     ],
 )
-def test_guidance_that_is_illegal_is_named(changes, message):
+def test_supervision_that_is_illegal_is_named(changes, message):
     config = small_guided()
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(config, **changes)

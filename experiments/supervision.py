@@ -54,7 +54,7 @@ def cost(weights: Array, written: Array, wanted: Array) -> Array:
 
 def check_guided(config: Any) -> None:
     """Raises ValueError unless the config's task knows what to read, and its memory has the heads for it."""
-    said = f"Config.guidance is {config.guidance}"
+    said = f"Config.supervision is {config.supervision}"
     if not isinstance(config.task, ShortestPath):
         raise ValueError(f"{said}; legal: 0, as {type(config.task).__name__} does not say what to read")
     if not isinstance(config.memory, DNC) or config.controller == "none" or config.memory.read_heads < config.task.guided_heads:
