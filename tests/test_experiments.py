@@ -387,8 +387,8 @@ def test_supervision_is_the_cross_entropy_between_what_is_read_and_what_should_b
             for head in range(5):
                 nats = []
                 for i in np.nonzero(guide[:, at, head].any(-1))[0]:
-                    slots = written[i][guide[i, at, head]].sum(0)
-                    nats.append(-jnp.sum(slots / slots.sum() * jnp.log(read[i, t, head] + 1e-7)))
+                    slots = written[i].argmax(-1)[guide[i, at, head]]
+                    nats.append(-jnp.log(read[i, t, head, slots] + 1e-7).mean())
                 guided += sum(nats) / max(len(nats), 1)
         task_loss = task.loss(logits, batch)
         return task_loss + 0.5 * guided, task_loss
