@@ -8,7 +8,6 @@ supporting facts do in question answering; in evaluation nothing is said.
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from diffmem import DNC
@@ -40,17 +39,18 @@ def cost(weights: Array, written: Array, wanted: Array) -> Array:
 
     Args:
         weights: [B, C, R, N], where R heads read in C steps.
-        written: [B, P, N], where the steps of the description were written; the slot that a step wrote most holds its edge.
+        written: [B, P, N], where the steps of the description wrote, zeros before it; a slot holds what wrote most to it.
         wanted: [B, C, R, P], which of them to read, equally; where there are none, the head is left alone.
 
     Returns:
         A scalar in nats: each head and step counts with its mean over the sequences in which it is told what to read.
     """
-    held = jax.nn.one_hot(written.argmax(-1), written.shape[-1], dtype=weights.dtype)
+    owned = jnp.where(written == written.max(1, keepdims=True), written, 0)
+    held = owned / jnp.maximum(owned.sum(-1, keepdims=True), FLOOR)
     slots = jnp.einsum("bcrp,bpn->bcrn", wanted, held)
-    slots = slots / jnp.maximum(slots.sum(-1, keepdims=True), 1)
+    slots = slots / jnp.maximum(slots.sum(-1, keepdims=True), FLOOR)
     nats = -(slots * jnp.log(weights + FLOOR)).sum(-1)
-    told = wanted.any(-1)
+    told = slots.any(-1)
     return (jnp.where(told, nats, 0).sum(0) / jnp.maximum(told.sum(0), 1)).sum()
 
 

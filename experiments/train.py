@@ -101,7 +101,9 @@ def make_update(config: Config, mesh: Mesh | None = None):
             if context is not None:
                 first = dataclasses.replace(model, memory=WhereWritten(model.memory)) if config.supervision else model
                 state, _, readout = jax.vmap(lambda xs, starts: first(params, xs, starts=starts))(*context)
-                written = jax.lax.stop_gradient(readout.weights) if config.supervision else None
+                if config.supervision:
+                    begun = jnp.cumsum(context.starts, 1, dtype=jnp.int32)[..., None]
+                    written = jax.lax.stop_gradient(readout.weights * begun)
                 state, written = jax.tree.map(lambda a: jnp.repeat(a, config.questions, axis=0), (state, written))
             state, outputs, readout = jax.vmap(lambda xs, state, keys: model(params, xs, state, **keys))(inputs, state, keys)
             if config.supervision:
