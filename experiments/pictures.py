@@ -86,7 +86,10 @@ def schema(config: Config, params: Any):
     steps = int(np.flatnonzero(np.asarray(batch.mask[0])).max()) + 1
     xs = batch.inputs[0, :steps]
     states, readout = viz.trace(memory, params, xs)
-    gates = viz.dnc_gates(config.memory, params["memory"], readout.value[:, : config.memory.input_size])
+    drive, reads = np.split(np.asarray(readout.value), [config.memory.input_size], axis=1)
+    if config.skip:
+        drive = np.concatenate([drive, xs, np.pad(reads, ((1, 0), (0, 0)))[:-1]], axis=1)
+    gates = viz.dnc_gates(memory.memory, params["memory"], drive)
     used = states.memory
     begins = np.flatnonzero(np.diff(np.asarray(batch.mask[0, :steps]), prepend=False))
     links = () if used.links is None else used.links[begins[0]]  # as they are when the answer begins

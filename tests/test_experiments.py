@@ -485,6 +485,9 @@ def test_graphs_can_be_others_than_in_training():
     figure = pictures.schema(config, pictures.best_of(result, params))
     # Inputs, write, 2 reads, usage, 3 kinds of gates, 2 read modes, links.
     assert len(figure.axes) == 1 + 1 + 2 + 1 + 3 + 2 + 1
+    skipping = dataclasses.replace(config, skip=True)
+    figure = pictures.schema(skipping, skipping.model().init_params(jax.random.key(0)))
+    assert len(figure.axes) == 1 + 1 + 2 + 1 + 3 + 2 + 1
     on_map = evaluate.on_graphs(config, "underground", 2)
     assert on_map.task.steps == 106 + 2 + 2
     with pytest.raises(ValueError, match=r"Traversal\.graph is 'paris'; legal: 'random', 'underground', 'family'"):
