@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from diffmem import DNC, RMC, layers, viz
@@ -86,9 +87,9 @@ def schema(config: Config, params: Any):
     steps = int(np.flatnonzero(np.asarray(batch.mask[0])).max()) + 1
     xs = batch.inputs[0, :steps]
     states, readout = viz.trace(memory, params, xs)
-    drive, reads = np.split(np.asarray(readout.value), [config.memory.input_size], axis=1)
+    drive, reads = jnp.split(readout.value, [config.memory.input_size], axis=1)
     if config.skip:
-        drive = np.concatenate([drive, xs, np.pad(reads, ((1, 0), (0, 0)))[:-1]], axis=1)
+        drive = jnp.concatenate([drive, xs, jnp.pad(reads, ((1, 0), (0, 0)))[:-1]], axis=1)
     gates = viz.dnc_gates(memory.memory, params["memory"], drive)
     used = states.memory
     begins = np.flatnonzero(np.diff(np.asarray(batch.mask[0, :steps]), prepend=False))
