@@ -64,6 +64,8 @@ def check_guided(config: Any) -> None:
             f"{said}; legal: 0, or a DNC behind a controller, with at least {config.task.guided_heads} read heads, "
             f"not {config.memory} behind {config.controller!r}"
         )
+    if config.write_cost:
+        raise ValueError(f"{said}, but Config.write_cost is {config.write_cost}; legal: one of them")
     if config.questions == 1:
         raise ValueError(f"{said}, but Config.questions is 1; legal: several, as descriptions are run by themselves")
     if config.task.planning < (least := config.task.guided_steps[-2] + 1):

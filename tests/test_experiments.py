@@ -414,6 +414,7 @@ def test_supervision_is_the_cross_entropy_between_what_is_read_and_what_should_b
     ("changes", "message"),
     [
         ({"supervision": -1.0}, r"Config.supervision is -1.0; it must be a number >= 0"),
+        ({"write_cost": 0.1}, r"Config.supervision is 0.5, but Config.write_cost is 0.1; legal: one of them"),
         ({"questions": 1}, r"Config.supervision is 0.5, but Config.questions is 1; legal: several"),
         ({"task": Traversal()}, r"Config.supervision is 0.5; legal: 0, as Traversal does not say what to read"),
         ({"task": ShortestPath(planning=3)}, r"Config.supervision is 0.5, but ShortestPath.planning is 3; legal: at least 4"),
