@@ -255,7 +255,7 @@ CONTROLLERS = {"lstm": LSTM, "gru": GRU, "feedforward": FeedForward}
 
 
 def control(
-    memory: Any, input_size: int, controller: str = "lstm", depth: int = 1, skip: bool = False, **options
+    memory: Memory, input_size: int, controller: str = "lstm", depth: int = 1, skip: bool = False, **options
 ) -> Controlled:
     """A memory behind a controller that fits it: as wide as the memory's input.
 
@@ -277,5 +277,6 @@ def control(
     hidden, seen = memory.input_size, input_size + layers.size_of(memory.read_shape)
     stack = tuple(CONTROLLERS[controller](size, hidden, **options) for size in [seen] + [hidden] * (depth - 1))
     if skip:
-        memory = replace(memory, input_size=hidden + seen)
+        fields: Any = memory
+        memory = replace(fields, input_size=hidden + seen)
     return Controlled(stack[0] if depth == 1 else Stack(stack), memory, skip=skip)

@@ -53,18 +53,28 @@ def label(bits):
     return int("".join(str(digit) for digit in hot.argmax(1)))
 
 
+def triples_in(inputs):
+    """What steps show, as triples of labels."""
+    return [tuple(label(part) for part in row[:90].reshape(3, 30)) for row in np.asarray(inputs)]
+
+
+def answered_with(targets, mask):
+    """The triples of an answer."""
+    return [tuple(int("".join(map(str, part))) for part in row.reshape(3, 3)) for row in np.asarray(targets)[np.asarray(mask)]]
+
+
 def read(task, inputs, targets, mask):
     """Edges {(source, edge): destination}, the query's triples, and the answer's."""
     (changes,) = np.nonzero(inputs[:, 90])
     asking, planning, answering = changes if task.planning else (*changes, changes[-1])
-    shown = [tuple(label(part) for part in row[:90].reshape(3, 30)) for row in inputs]
+    shown = triples_in(inputs)
     assert answering - planning == task.planning
     assert shown[planning:answering] == [(None, None, None)] * task.planning
     (answered,) = np.nonzero(mask)
     assert answered.tolist() == list(range(answering, answering + len(answered)))
     np.testing.assert_array_equal(inputs[:, 91], mask)
     assert not targets[~mask].any()
-    answer = [tuple(int("".join(map(str, part))) for part in row.reshape(3, 3)) for row in targets[mask]]
+    answer = answered_with(targets, mask)
     feedback = [*answer[:-1]] if isinstance(task, ShortestPath) else [(None, None, None)] * (len(answer) - 1)
     assert shown[answering:] == [(None, None, None), *feedback, *[(None, None, None)] * (task.steps - answering - len(answer))]
     edges = {(source, edge): destination for source, edge, destination in shown[:asking]}
@@ -193,13 +203,13 @@ def test_a_guide_reads_the_edges_that_a_search_from_both_ends_goes_through(name)
     assert guides.shape == (graphs * questions, 5, 5, context.inputs.shape[1])
     assert task.guided_steps == (0, 1, 2, 3, 10)
     for i, guide in enumerate(guides):
-        shown = [tuple(label(part) for part in row[:90].reshape(3, 30)) for row in np.asarray(context.inputs[i // questions])]
+        shown = triples_in(context.inputs[i // questions])
         edges = [edge for edge in shown if edge[0] is not None]
         told = [[{shown[p] for p in np.nonzero(row)[0]} for row in step] for step in guide]
-        start, _, goal = (label(part) for part in np.asarray(batch.inputs[i, 0, :90]).reshape(3, 30))
+        ((start, _, goal),) = triples_in(batch.inputs[i, :1])
         ahead = reached(edges, start)
         behind = reached([edge[::-1] for edge in edges], goal)
-        answer = [tuple(row.reshape(3, 3) @ (100, 10, 1)) for row in np.asarray(batch.targets[i])[np.asarray(batch.mask[i])]]
+        answer = answered_with(batch.targets[i], batch.mask[i])
         sizes.add(len(answer))
         for n in range(2):
             onward = {e for e in edges if ahead.get(e[0]) == n and ahead[e[2]] == n + 1}
@@ -208,7 +218,7 @@ def test_a_guide_reads_the_edges_that_a_search_from_both_ends_goes_through(name)
         middle = answer[(len(answer) - 1) // 2 : len(answer) // 2 + 1]
         assert told[2] == [set(), set(), set(middle), set(), set()]
         assert told[3] == told[4] == [set(), set(), {answer[0]}, set(answer[1:-1] or answer), {answer[-1]}]
-    assert sizes == ({4} if task.path else {1, 2, 3, 4, 5}) or sizes >= {1, 2, 5}
+    assert sizes == {4} if task.path else sizes >= {1, 2, 5}
 
 
 @pytest.mark.parametrize("name", list(TASKS_ON)[:4])

@@ -335,16 +335,16 @@ class ShortestPath(GraphTask):
         lengths = per_sequence("length", length, graphs, *self.legal_lengths)
         return _draw_guide(self, key, graphs, questions, lengths)
 
-    def _pair(self, key: Array, question: Array, length: Array) -> tuple[Graph, Array, Array, Array]:
-        """A graph, the distances in it, and the two nodes that are asked about."""
-        draw_key, _, _ = jax.random.split(key, 3)
+    def _pair(self, key: Array, question: Array, length: Array) -> tuple[Array, Graph, Array, Array, Array]:
+        """The key of the order of the edges, a graph, the distances in it, and the two nodes that are asked about."""
+        draw_key, _, order_key = jax.random.split(key, 3)
         path_key, pair_key, _ = jax.random.split(question, 3)
         graph, path = self._draw(draw_key, length), self._path(path_key, length)
         distance, single = distances(graph.destinations, self._longest)
-        return graph, distance, *longest(pair_key, jnp.where(single, distance, 0), path)
+        return order_key, graph, distance, *longest(pair_key, jnp.where(single, distance, 0), path)
 
     def _ask(self, key: Array, question: Array, length: Array) -> Batch:
-        graph, distance, start, goal = self._pair(key, question, length)
+        order_key, graph, distance, start, goal = self._pair(key, question, length)
 
         def step(node, _):
             ends = graph.destinations[node]
@@ -355,12 +355,11 @@ class ShortestPath(GraphTask):
         _, (sources, columns) = jax.lax.scan(step, start, length=self._longest)
         query = jnp.stack([graph.nodes[start], jnp.int32(NONE), graph.nodes[goal]])[None]
         answer = triples(graph, sources, columns)
-        order_key = jax.random.split(key, 3)[2]
         return self._episode(order_key, graph, query, answer, 1, distance[start, goal], feedback=True)
 
     def _guide(self, key: Array, question: Array, length: Array) -> Array:
-        graph, distance, start, goal = self._pair(key, question, length)
-        sources, columns, edges = ordered(jax.random.split(key, 3)[2], graph, self._edges)
+        order_key, graph, distance, start, goal = self._pair(key, question, length)
+        sources, columns, edges = ordered(order_key, graph, self._edges)
         ends, there = graph.destinations[sources, columns], jnp.arange(self._edges) < edges
         before, after, whole = distance[start, sources], distance[ends, goal], distance[start, goal]
         onward = there & (distance[start, ends] == before + 1)
