@@ -3,8 +3,8 @@
     python -m experiments.train lstm_copy --seeds 2
 
 Paper: learns slowly (hundreds of thousands of sequences) and degrades right after length 20 (section 4.1, table 3).
-Hardware: two CPU cores, about five minutes per seed.
-Expected: far from solved at this budget, where the NTM has long been perfect.
+Hardware: one CPU core, nine minutes per seed.
+Expected: far from solved at this budget, 14 wrong bits of 85 in a sequence, where the NTM has long been perfect.
 """
 
 from diffmem import LSTM
