@@ -11,12 +11,11 @@ graphs, where edges share six labels, 98.8 % over the seven lessons and 89 % in 
 
 from dataclasses import replace
 
-from diffmem.tasks import Traversal
 from experiments.configs import dnc_traversal_last
 
 config = replace(
     dnc_traversal_last.config,
-    task=Traversal(max_length=7, lengths=(6, 7), edge_labels=6),
+    task=replace(dnc_traversal_last.config.task, edge_labels=6),
     start_from="dnc_traversal_last",
     steps=2600,
 )
